@@ -1,0 +1,141 @@
+// The oracle: normalization by its definition, one plain loop after another, in the widest type there is. It shares
+// nothing with the library, not even a shape. Tensors are vectors in row-major order.
+//
+// Real has 64 bits of precision or more where long double is wider than double (x86-64, AArch64 on Linux), so that
+// its own errors are 2^-11 of a double's rounding; sums are compensated, which keeps that true for a million terms.
+#ifndef NORMKIT_TESTS_REFERENCE_NORMALIZATION_HPP_
+#define NORMKIT_TESTS_REFERENCE_NORMALIZATION_HPP_
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "grouping.hpp"
+
+namespace reference {
+
+using Real = long double;
+using Reals = std::vector<Real>;
+
+/// A sum that remembers what each addition rounded away (Neumaier 1974).
+class Sum {
+ public:
+  void add(Real term) {
+    const Real next = total_ + term;
+    lost_ += std::abs(total_) >= std::abs(term) ? (total_ - next) + term : (term - next) + total_;
+    total_ = next;
+  }
+  /// With an infinite term `lost_` is NaN, and the plain total is right.
+  Real value() const { return std::isfinite(lost_) ? total_ + lost_ : total_; }
+
+ private:
+  Real total_ = 0, lost_ = 0;
+};
+
+/// sums[at[i]] is the sum of all terms[i].
+inline Reals sum_by(const Reals& terms, const Indices& at, std::size_t sums) {
+  std::vector<Sum> total(sums);
+  for (std::size_t i = 0; i < terms.size(); ++i) total[at[i]].add(terms[i]);
+  Reals result(sums);
+  for (std::size_t s = 0; s < sums; ++s) result[s] = total[s].value();
+  return result;
+}
+
+/// The mean of the terms of each group.
+inline Reals mean_by_group(const Reals& terms, const Grouping& g) {
+  Reals result = sum_by(terms, g.group, g.groups);
+  for (Real& value : result) value /= static_cast<Real>(g.count);
+  return result;
+}
+
+/// One mean and one biased variance for each group.
+struct Moments {
+  Reals mean, var;
+};
+
+inline Moments moments(const Reals& x, const Grouping& g) {
+  Moments result;
+  result.mean = mean_by_group(x, g);
+  Reals squares(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const Real difference = x[i] - result.mean[g.group[i]];
+    squares[i] = difference * difference;
+  }
+  result.var = mean_by_group(squares, g);
+  return result;
+}
+
+/// 1 / sqrt(var + eps), and 0 where both are 0: a constant group without eps gives its bias.
+inline Real rstd(Real var, Real eps) { return var + eps == 0 ? Real(0) : 1 / std::sqrt(var + eps); }
+
+inline Reals normalized(const Reals& x, const Grouping& g, const Moments& m, Real eps) {
+  Reals xhat(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) xhat[i] = (x[i] - m.mean[g.group[i]]) * rstd(m.var[g.group[i]], eps);
+  return xhat;
+}
+
+/// weight and bias; an empty one is absent, which means 1 and 0.
+struct Affine {
+  Reals weight, bias;
+  Real weight_at(std::size_t param) const { return weight.empty() ? Real(1) : weight[param]; }
+  Real bias_at(std::size_t param) const { return bias.empty() ? Real(0) : bias[param]; }
+};
+
+/// y = xhat * weight + bias
+inline Reals forward(const Reals& x, const Grouping& g, const Moments& m, Real eps, const Affine& affine) {
+  Reals y = normalized(x, g, m, eps);
+  for (std::size_t i = 0; i < x.size(); ++i) y[i] = y[i] * affine.weight_at(g.param[i]) + affine.bias_at(g.param[i]);
+  return y;
+}
+
+/// Where the statistics came from: from x itself, so that gradients flow through them, or from earlier batches.
+enum class Statistics { of_batch, running };
+
+struct Gradients {
+  Reals dx, dweight, dbias;
+};
+
+/// With d = dy * weight: dx = rstd * (d - mean(d) - xhat * mean(d * xhat)), and dx = rstd * d for running statistics.
+inline Gradients backward(const Reals& x, const Reals& dy, const Grouping& g, const Moments& m, Real eps,
+                          const Affine& affine, Statistics statistics) {
+  const Reals xhat = normalized(x, g, m, eps);
+  Reals d(x.size()), d_xhat(x.size()), dy_xhat(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    d[i] = dy[i] * affine.weight_at(g.param[i]);
+    d_xhat[i] = d[i] * xhat[i];
+    dy_xhat[i] = dy[i] * xhat[i];
+  }
+  Gradients result{Reals(x.size()), sum_by(dy_xhat, g.param, g.params), sum_by(dy, g.param, g.params)};
+  const Reals mean_d = mean_by_group(d, g), mean_d_xhat = mean_by_group(d_xhat, g);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t s = g.group[i];
+    const Real centred = statistics == Statistics::of_batch ? d[i] - mean_d[s] - xhat[i] * mean_d_xhat[s] : d[i];
+    result.dx[i] = rstd(m.var[s], eps) * centred;
+  }
+  return result;
+}
+
+/// What BatchNorm carries from batch to batch.
+struct Running {
+  Reals mean, var;
+  std::int64_t batches = 0;
+  explicit Running(std::size_t channels) : mean(channels, 0), var(channels, 1) {}
+};
+
+/// running = (1 - momentum) * running + momentum * batch, with the unbiased variance of the batch. Without a momentum
+/// it is 1 / (number of batches so far, this one included).
+inline void update(Running& running, const Moments& batch, std::size_t count, std::optional<Real> momentum) {
+  running.batches += 1;
+  const Real m = momentum ? *momentum : 1 / static_cast<Real>(running.batches);
+  const Real unbiased = static_cast<Real>(count) / static_cast<Real>(count - 1);
+  for (std::size_t c = 0; c < running.mean.size(); ++c) {
+    running.mean[c] = (1 - m) * running.mean[c] + m * batch.mean[c];
+    running.var[c] = (1 - m) * running.var[c] + m * batch.var[c] * unbiased;
+  }
+}
+
+}  // namespace reference
+
+#endif  // NORMKIT_TESTS_REFERENCE_NORMALIZATION_HPP_

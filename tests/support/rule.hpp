@@ -1,0 +1,181 @@
+// The rule by which every number of the library is judged, and the bounds that go with it.
+//
+//   |got - exact| <= k * (u * cond + tiny),   u = 2^-24 (float) or 2^-53 (double), tiny = half the smallest subnormal
+//
+// and the class (NaN, +Inf, -Inf, finite) is that of the exact value rounded. `cond` is the sum of the magnitudes of
+// the terms that make the value, so that the rule means the same where gradients cancel and where they do not. k counts
+// the roundings on the longest way from the inputs to the value. Let xi = |xhat| + mean|xhat| where the statistics are
+// of the batch (an error of the mean reaches each xhat of its group alike), and xi = |xhat| where they are given.
+//
+//   value    cond                                                                k
+//   y        |w| xi + |b|                                                        6  the statistics; x - hi; - lo;
+//                                                                                   a = rstd * w; the product; + b
+//   dx       of batch: rstd (|w dy| + mean|w dy| + xi mean(|w dy| xi))          10  in xhat 4: statistics, - hi, - lo,
+//            running:  rstd |w dy|                                                  * rstd; w * dy, its product with
+//                                                                                   xhat, their sum; xhat * mean, the
+//                                                                                   difference, * rstd
+//   dweight  sum |dy| xi                                                         7  in xhat 4; * dy; the sum; + old
+//   dbias    sum |dy|                                                            3  the sum; + old; its store
+//   running  |(1-m) old| + m |new|, mean|x| as |new| for the mean                5  the statistic; 1 - m; the products;
+//                                                                                   the sum
+//   mean     mean|x|                                                             2  the sum; the store
+//   var      var                                                                 4  x - mean; its square; the sum; / n
+//
+// A sum counts as one: its lanes are short and corrected, and longer sums are merged one precision up.
+#ifndef NORMKIT_TESTS_SUPPORT_RULE_HPP_
+#define NORMKIT_TESTS_SUPPORT_RULE_HPP_
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <type_traits>
+#include <vector>
+
+#include "../reference/normalization.hpp"
+
+namespace support {
+
+using reference::Affine;
+using reference::Grouping;
+using reference::Moments;
+using reference::Real;
+using reference::Reals;
+using reference::Statistics;
+
+namespace roundings {
+inline constexpr int y = 6, dx = 10, dweight = 7, dbias = 3, running = 5, mean = 2, var = 4;
+}
+
+/// Exact values with the cond of each.
+struct Expected {
+  Reals exact, cond;
+};
+
+struct ExpectedGradients {
+  Expected dx, dweight, dbias;
+};
+
+inline Reals magnitudes(Reals values) {
+  for (Real& value : values) value = std::abs(value);
+  return values;
+}
+
+/// xi of every element.
+inline Reals spread(const Reals& xhat, const Grouping& g, Statistics statistics) {
+  Reals xi = magnitudes(xhat);
+  if (statistics == Statistics::running) return xi;
+  const Reals mean = reference::mean_by_group(xi, g);
+  for (std::size_t i = 0; i < xi.size(); ++i) xi[i] += mean[g.group[i]];
+  return xi;
+}
+
+inline Expected expected_y(const Reals& x, const Grouping& g, const Moments& m, Real eps, const Affine& affine,
+                           Statistics statistics) {
+  Expected y{reference::forward(x, g, m, eps, affine), spread(reference::normalized(x, g, m, eps), g, statistics)};
+  for (std::size_t i = 0; i < x.size(); ++i)
+    y.cond[i] = std::abs(affine.weight_at(g.param[i])) * y.cond[i] + std::abs(affine.bias_at(g.param[i]));
+  return y;
+}
+
+inline ExpectedGradients expected_gradients(const Reals& x, const Reals& dy, const Grouping& g, const Moments& m,
+                                            Real eps, const Affine& affine, Statistics statistics) {
+  const reference::Gradients exact = reference::backward(x, dy, g, m, eps, affine, statistics);
+  const Reals xi = spread(reference::normalized(x, g, m, eps), g, statistics);
+  Reals d(x.size()), d_xi(x.size()), dy_xi(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    d[i] = std::abs(affine.weight_at(g.param[i]) * dy[i]);
+    d_xi[i] = d[i] * xi[i];
+    dy_xi[i] = std::abs(dy[i]) * xi[i];
+  }
+  const Reals mean_d = reference::mean_by_group(d, g), mean_d_xi = reference::mean_by_group(d_xi, g);
+  Reals cond(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t s = g.group[i];
+    const Real through_statistics = statistics == Statistics::of_batch ? mean_d[s] + xi[i] * mean_d_xi[s] : Real(0);
+    cond[i] = reference::rstd(m.var[s], eps) * (d[i] + through_statistics);
+  }
+  return {{exact.dx, cond},
+          {exact.dweight, reference::sum_by(dy_xi, g.param, g.params)},
+          {exact.dbias, reference::sum_by(magnitudes(dy), g.param, g.params)}};
+}
+
+/// A gradient added to what was there.
+inline Expected added(const Expected& gradient, const Reals& old) {
+  Expected sum = gradient;
+  for (std::size_t i = 0; i < old.size(); ++i) {
+    sum.exact[i] += old[i];
+    sum.cond[i] += std::abs(old[i]);
+  }
+  return sum;
+}
+
+struct ExpectedRunning {
+  Expected mean, var;
+};
+
+/// The running statistics after a batch x, from the stored `old` ones, in which the counter has not moved yet.
+inline ExpectedRunning expected_running(const reference::Running& old, const Reals& x, const Grouping& g,
+                                        std::optional<Real> momentum) {
+  const Moments batch = reference::moments(x, g);
+  const Reals mean_size = reference::mean_by_group(magnitudes(x), g);
+  reference::Running next = old;
+  reference::update(next, batch, g.count, momentum);
+  const Real m = momentum ? *momentum : 1 / static_cast<Real>(next.batches);
+  ExpectedRunning result{{next.mean, Reals(g.groups)}, {next.var, next.var}};
+  for (std::size_t c = 0; c < g.groups; ++c) result.mean.cond[c] = std::abs((1 - m) * old.mean[c]) + m * mean_size[c];
+  return result;
+}
+
+inline ExpectedRunning expected_moments(const Reals& x, const Grouping& g) {
+  const Moments exact = reference::moments(x, g);
+  return {{exact.mean, reference::mean_by_group(magnitudes(x), g)}, {exact.var, exact.var}};
+}
+
+template <class T>
+Real unit_roundoff() {
+  return std::ldexp(Real(1), -std::numeric_limits<T>::digits);
+}
+
+template <class T>
+Real half_subnormal() {
+  return static_cast<Real>(std::numeric_limits<T>::denorm_min()) / 2;
+}
+
+/// 0 finite, 1 +Inf, -1 -Inf, 2 NaN
+template <class T>
+int class_of(T value) {
+  return std::isnan(value) ? 2 : std::isinf(value) ? (value > 0 ? 1 : -1) : 0;
+}
+
+/// The error of one value in units of the rule; the rule holds when it is at most k. Infinite for a wrong class.
+template <class T>
+Real error_in_units(T got, Real exact, Real cond) {
+  const int expected_class = class_of(static_cast<T>(exact));
+  if (class_of(got) != expected_class) return std::numeric_limits<Real>::infinity();
+  if (expected_class != 0) return 0;
+  return std::abs(static_cast<Real>(got) - exact) / (unit_roundoff<T>() * cond + half_subnormal<T>());
+}
+
+/// Whether all of `got` keeps the rule with k; if not, which element is worst, and how it stands.
+template <class T>
+::testing::AssertionResult keeps_rule(const std::vector<T>& got, const Expected& expected, int k) {
+  if (got.size() != expected.exact.size())
+    return ::testing::AssertionFailure() << got.size() << " values, expected " << expected.exact.size();
+  std::size_t worst = 0;
+  Real largest = -1;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    const Real error = error_in_units(got[i], expected.exact[i], expected.cond[i]);
+    if (!(error <= largest)) worst = i, largest = error;
+  }
+  if (largest <= k) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << "element " << worst << " of " << got.size() << ": got "
+                                       << ::testing::PrintToString(got[worst]) << ", exact "
+                                       << ::testing::PrintToString(expected.exact[worst]) << ", " << largest
+                                       << " units off where " << k << " are allowed";
+}
+
+}  // namespace support
+
+#endif  // NORMKIT_TESTS_SUPPORT_RULE_HPP_
