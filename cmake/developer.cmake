@@ -1,0 +1,22 @@
+# How normkit's own programs are compiled. None of this reaches a project that uses the library.
+option(NORMKIT_WERROR "Treat the warnings of normkit's own programs as errors" OFF)
+option(NORMKIT_NATIVE "Compile normkit's own programs for this machine (-march=native)" OFF)
+set(NORMKIT_SANITIZE "" CACHE STRING "Sanitizers for normkit's own programs, such as address,undefined or thread")
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_COMPILE_WARNING_AS_ERROR ${NORMKIT_WERROR})
+
+add_library(normkit_developer INTERFACE)
+target_link_libraries(normkit_developer INTERFACE normkit::normkit)
+target_compile_options(normkit_developer INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow)
+if(NORMKIT_NATIVE)
+  target_compile_options(normkit_developer INTERFACE -march=native)
+endif()
+if(NORMKIT_SANITIZE)
+  set(sanitize -fsanitize=${NORMKIT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_compile_options(normkit_developer INTERFACE ${sanitize})
+  target_link_options(normkit_developer INTERFACE ${sanitize})
+endif()
