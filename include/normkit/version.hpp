@@ -1,6 +1,5 @@
 // The version of normkit: this is its one place, and CMake reads it from here.
-#ifndef NORMKIT_VERSION_HPP_
-#define NORMKIT_VERSION_HPP_
+#pragma once
 
 #include <string_view>
 
@@ -22,5 +21,3 @@ inline constexpr std::string_view version =
 
 #undef NORMKIT_TEXT
 #undef NORMKIT_TEXT_OF
-
-#endif  // NORMKIT_VERSION_HPP_

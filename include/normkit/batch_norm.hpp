@@ -1,0 +1,189 @@
+#pragma once
+
+#include <normkit/detail/layer.hpp>
+#include <normkit/running_stats.hpp>
+
+namespace normkit {
+
+/// Options of BatchNorm. `affine` false leaves out weight and bias; each can also be left out alone.
+struct BatchNormOptions {
+  double eps = 1e-5;                     // >= 0, finite; added to the variance
+  std::optional<double> momentum = 0.1;  // running = (1 - momentum) * running + momentum * batch; none: plain average
+  bool affine = true;
+  bool track_running_stats = true;  // false: the statistics of the batch in evaluation too
+  bool weight = true;
+  bool bias = true;
+  Index channel_axis = 1;  // negative: from the end; -1 is channels last
+};
+
+/// The ranks a BatchNorm takes, and the name it goes by: 0 for every rank from 2 up.
+template <int Dimensions>
+struct SpatialRank {
+  static constexpr bool fits(int rank) { return rank == Dimensions + 2 || (Dimensions == 1 && rank == 2); }
+  static std::string name() { return "BatchNorm" + std::to_string(Dimensions) + "d"; }
+};
+struct AnyRank {
+  static constexpr bool fits(int rank) { return rank >= 2; }
+  static std::string name() { return "BatchNorm"; }
+};
+
+/// Batch normalization: one mean and variance for each channel, over all other axes.
+///   y = (x - mean) * rstd * weight + bias,  rstd = 1 / sqrt(var + eps),  var biased (divisor count)
+/// In training mean and var are the batch's, and the running ones move (RunningStats); in evaluation the running ones.
+/// Shapes   x, y (N, C, ...) or C at `channel_axis`; weight, bias, mean, rstd (C)
+/// Units    mean [x], rstd 1/[x], eps [x]^2
+/// Memory   contiguous; y may be x; no allocation after the first call with a shape
+/// Threads  the same bits for any number of threads; infer may run on many at once, the other calls on one
+/// Throws   shape_error, argument_error, state_error; outputs and state untouched
+/// Source   Ioffe, Szegedy 2015, arXiv:1502.03167, algorithms 1 and 2
+template <detail::Scalar T, class Ranks = AnyRank>
+class BatchNorm : public detail::Layer<BatchNorm<T, Ranks>, T, 1, Eigen::ColMajor> {
+  using Base = detail::Layer<BatchNorm, T, 1, Eigen::ColMajor>;
+  friend Base;
+
+ public:
+  using typename Base::Saved;
+  using typename Base::Tensor;
+
+  /// Throws   argument_error for num_features < 1 or an option out of its range
+  explicit BatchNorm(Index num_features, const BatchNormOptions& options = {})
+      : Base(typename Base::Parameters::Extents(checked(num_features, options)), options.affine && options.weight,
+             options.affine && options.bias),
+        options_(options),
+        num_features_(num_features),
+        running_(options.track_running_stats ? num_features : 0) {}
+
+  Index num_features() const noexcept { return num_features_; }
+  const BatchNormOptions& options() const noexcept { return options_; }
+
+  /// Of size 0 without track_running_stats. To be set like any tensor.
+  Tensor& running_mean() noexcept { return running_.mean; }
+  Tensor& running_var() noexcept { return running_.var; }
+  const Tensor& running_mean() const noexcept { return running_.mean; }
+  const Tensor& running_var() const noexcept { return running_.var; }
+  std::int64_t num_batches_tracked() const noexcept { return running_.num_batches_tracked; }
+  void set_num_batches_tracked(std::int64_t batches) noexcept { running_.num_batches_tracked = batches; }
+  void reset_running_stats() { running_.reset(); }
+
+  /// "running_mean", "running_var" and "num_batches_tracked"; empty without track_running_stats.
+  ShortList<Buffer<T>, 3> buffers() {
+    ShortList<Buffer<T>, 3> all;
+    if (!options_.track_running_stats) return all;
+    using Map = typename Buffer<T>::Map;
+    all.push_back({"running_mean", Map(running_.mean.data(), running_.mean.size())});
+    all.push_back({"running_var", Map(running_.var.data(), running_.var.size())});
+    all.push_back({"num_batches_tracked", &running_.num_batches_tracked});
+    return all;
+  }
+
+  /// As in PyTorch; what PyTorch does not have is shown where it is not the default.
+  friend std::ostream& operator<<(std::ostream& out, const BatchNorm& norm) {
+    const auto truth = [](bool value) { return value ? "True" : "False"; };
+    const BatchNormOptions& o = norm.options_;
+    out << norm.name() << "(" << norm.num_features_ << ", eps=" << detail::python_number(o.eps)
+        << ", momentum=" << (o.momentum ? detail::python_number(*o.momentum) : "None") << ", affine=" << truth(o.affine)
+        << ", track_running_stats=" << truth(o.track_running_stats);
+    if (o.affine && !o.weight) out << ", weight=False";
+    if (o.affine && !o.bias) out << ", bias=False";
+    if (o.channel_axis != 1) out << ", channel_axis=" << o.channel_axis;
+    return out << ")";
+  }
+
+ private:
+  static constexpr bool fits(int rank, int) { return Ranks::fits(rank); }
+  static std::string name() { return Ranks::name(); }
+
+  static Index checked(Index num_features, const BatchNormOptions& options) {
+    if (num_features < 1)
+      throw argument_error(name() + ": expected num_features of at least 1, got " + std::to_string(num_features));
+    detail::require_eps(name(), options.eps);
+    if (options.momentum && !(*options.momentum >= 0.0 && *options.momentum <= 1.0))
+      throw argument_error(name() + ": expected momentum in [0, 1], got " + detail::python_number(*options.momentum));
+    return num_features;
+  }
+
+  detail::StatView view_of(const detail::Shape& shape) const {
+    const Index axis = options_.channel_axis + (options_.channel_axis < 0 ? shape.rank : 0);
+    if (axis < 0 || axis >= shape.rank)
+      throw argument_error(name() + ": expected channel_axis in [-" + std::to_string(shape.rank) + ", " +
+                           std::to_string(shape.rank) + ") for x of shape " + shape.text() + ", got " +
+                           std::to_string(options_.channel_axis));
+    if (shape[axis] != num_features_)
+      throw shape_error(name() + ": expected " + std::to_string(num_features_) + " channels on axis " +
+                        std::to_string(axis) + ", got " + std::to_string(shape[axis]) + " in x of shape " +
+                        shape.text());
+    this->require_parameters(num_features_);
+    detail::require_size(name(), "running_mean", options_.track_running_stats ? num_features_ : 0,
+                         running_.mean.size());
+    detail::require_size(name(), "running_var", options_.track_running_stats ? num_features_ : 0, running_.var.size());
+    return *detail::make_view(shape, axis, 1, true);
+  }
+
+  void require_batch(const detail::StatView& view) const {
+    if (view.count() == 1)
+      throw shape_error(name() + ": Expected more than 1 value per channel when training, got 1 for each of " +
+                        std::to_string(num_features_) + " channels");
+  }
+  void require_running_var() const {
+    for (Index c = 0; c < num_features_; ++c)
+      if (running_.var(c) < T(0))
+        throw argument_error(name() + ": expected running_var of at least 0, got " +
+                             detail::python_number(static_cast<double>(running_.var(c))) + " in channel " +
+                             std::to_string(c));
+  }
+  void require_evaluation() const {
+    if (this->is_training()) throw state_error(name() + ": op() is for evaluation, and this layer is training");
+  }
+
+  detail::Affine<T> affine() const noexcept {
+    return {this->data_or_null(this->weight()), this->data_or_null(this->bias()), false};
+  }
+
+  template <class Device>
+  void normalize(const Device& device, const detail::StatView& view, const T* x, T* y, Saved& saved) {
+    const bool by_batch = this->is_training() || !options_.track_running_stats;
+    if (view.size() > 0) by_batch ? require_batch(view) : require_running_var();
+    std::byte* const memory = by_batch ? this->workspace_.reserve(detail::forward_bytes<T>(view)) : nullptr;
+    const detail::StatisticsSink<T> sink = saved.resize(num_features_);
+    saved.source = by_batch ? Saved::Source::batch : Saved::Source::running;
+    if (view.size() == 0) return;
+    if (by_batch) {
+      const bool moves = this->is_training() && options_.track_running_stats;
+      const detail::RunningSink<T> running = moves ? detail::RunningSink<T>{running_.mean.data(), running_.var.data(),
+                                                                            running_.next_momentum(options_.momentum)}
+                                                   : detail::RunningSink<T>{};
+      detail::forward_by_batch(device, view, affine(), options_.eps, x, y, sink, running, memory);
+    } else {
+      detail::keep_given(num_features_, running_.mean.data(), running_.var.data(), options_.eps, sink);
+      detail::forward_by_given(device, view, affine(), options_.eps, running_.mean.data(), running_.var.data(), x, y);
+    }
+  }
+
+  template <class Device>
+  void infer_view(const Device& device, const detail::StatView& view, const T* x, T* y) const {
+    if (view.size() == 0) return;
+    if (options_.track_running_stats) {
+      require_running_var();
+      detail::forward_by_given(device, view, affine(), options_.eps, running_.mean.data(), running_.var.data(), x, y);
+    } else {
+      require_batch(view);
+      detail::forward_by_batch<T>(device, view, affine(), options_.eps, x, y, {}, {}, nullptr);
+    }
+  }
+
+  BatchNormOptions options_;
+  Index num_features_;
+  RunningStats<T> running_;
+};
+
+/// (N, C) and (N, C, L).
+template <detail::Scalar T>
+using BatchNorm1d = BatchNorm<T, SpatialRank<1>>;
+/// (N, C, H, W).
+template <detail::Scalar T>
+using BatchNorm2d = BatchNorm<T, SpatialRank<2>>;
+/// (N, C, D, H, W).
+template <detail::Scalar T>
+using BatchNorm3d = BatchNorm<T, SpatialRank<3>>;
+
+}  // namespace normkit

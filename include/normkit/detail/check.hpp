@@ -1,0 +1,62 @@
+#pragma once
+
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <string>
+
+#include <normkit/detail/view/shape.hpp>
+#include <normkit/error.hpp>
+
+/// The checks that every layer makes before it writes anything, and the words for them.
+namespace normkit::detail {
+
+/// A number as Python prints it: the shortest digits that read back as the same double.
+inline std::string python_number(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
+  char digits[32];
+  const double size = std::fabs(value);
+  const bool plain = size == 0.0 || (size >= 1e-4 && size < 1e16);
+  const auto end = std::to_chars(digits, digits + sizeof digits, value,
+                                 plain ? std::chars_format::fixed : std::chars_format::scientific);
+  std::string text(digits, end.ptr);
+  return plain && text.find('.') == std::string::npos ? text + ".0" : text;
+}
+
+inline void require_eps(const std::string& layer, double eps) {
+  if (!(eps >= 0.0) || std::isinf(eps))
+    throw argument_error(layer + ": expected eps to be finite and at least 0, got " + python_number(eps));
+}
+
+/// The extents multiply to a number that the tensor's index type holds.
+inline void require_extents(const std::string& layer, const Shape& shape) {
+  if (!checked_product(shape.axes(), shape.index_limit))
+    throw shape_error(layer + ": expected extents whose product is at most " + std::to_string(shape.index_limit) +
+                      ", got x of shape " + shape.text());
+}
+
+inline void require_same_shape(const std::string& layer, const char* name, const Shape& expected, const Shape& got) {
+  if (!(expected == got))
+    throw shape_error(layer + ": expected " + name + " of shape " + expected.text() + " as x has, got " + got.text());
+}
+
+inline void require_size(const std::string& layer, const char* name, Index expected, Index got) {
+  if (expected != got)
+    throw shape_error(layer + ": expected " + std::to_string(expected) + " elements of " + name + ", got " +
+                      std::to_string(got));
+}
+
+/// An output is another tensor than the input, or the same elements one for one.
+template <Scalar T>
+void require_no_partial_overlap(const std::string& layer, const char* input_name, const T* input,
+                                const char* output_name, const T* output, Index size) {
+  const auto in = reinterpret_cast<std::uintptr_t>(input), out = reinterpret_cast<std::uintptr_t>(output);
+  const auto bytes = static_cast<std::uintptr_t>(size) * sizeof(T), gap = in < out ? out - in : in - out;
+  if (gap != 0 && gap < bytes)
+    throw argument_error(layer + ": expected " + output_name + " to be " + input_name + " or apart from it, got " +
+                         output_name + " that begins " + std::to_string(gap) + " bytes " +
+                         (in < out ? "after " : "before ") + input_name + ", which has " + std::to_string(bytes));
+}
+
+}  // namespace normkit::detail

@@ -1,0 +1,39 @@
+// Everything that is compiled once for each instruction set, in order, and the table of it.
+
+#include <normkit/detail/kernel/gradients.inl.hpp>
+#include <normkit/detail/kernel/moments.inl.hpp>
+#include <normkit/detail/kernel/normalize.inl.hpp>
+#include <normkit/detail/kernel/statistics.inl.hpp>
+#include <normkit/detail/simd/lanes.inl.hpp>
+#include <normkit/detail/simd/pack.inl.hpp>
+#include <normkit/detail/simd/partial.inl.hpp>
+#include <normkit/detail/simd/wide.inl.hpp>
+
+template <class T>
+inline constexpr Kernels<T> kernels{
+    {&moments_runs<T>, &moments_lanes<T>},
+    {{&normalize_runs<T, false, false>, &normalize_runs<T, true, false>, &normalize_runs<T, false, true>,
+      &normalize_runs<T, true, true>},
+     {&normalize_lanes<T, false, false>, &normalize_lanes<T, true, false>, &normalize_lanes<T, false, true>,
+      &normalize_lanes<T, true, true>}},
+    {{&sum_gradients_runs<T, SumKind::plain>, &sum_gradients_runs<T, SumKind::weighted>,
+      &sum_gradients_runs<T, SumKind::dual>},
+     {&sum_gradients_lanes<T, SumKind::plain>, &sum_gradients_lanes<T, SumKind::weighted>,
+      &sum_gradients_lanes<T, SumKind::dual>}},
+    {{&input_gradient_runs<T, false>, &input_gradient_runs<T, true>},
+     {&input_gradient_lanes<T, false>, &input_gradient_lanes<T, true>}},
+    &merge_moments<T>,
+    &merge_sums<T>,
+    &statistics_of<T>,
+    &statistics_from<T, T>,
+    &statistics_from<T, double>,
+    &mean_and_variance<T, T>,
+    &mean_and_variance<T, double>,
+    &update_running<T>,
+    &scale_of<T>,
+    &gradient_means<T>,
+    &add_gradients<T>,
+};
+
+#undef NORMKIT_EXACT
+#undef NORMKIT_INLINE

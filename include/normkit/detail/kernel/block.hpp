@@ -1,0 +1,81 @@
+#pragma once
+
+#include <normkit/detail/simd/scalar.hpp>
+
+/// What kernels are called with: plain descriptions of one block of data and of what is known of each group in it.
+namespace normkit::detail {
+
+/// A block of `groups` neighbouring groups, each of which shares one statistic. Its elements are `planes` runs of
+/// `length` contiguous elements; the element i of plane p of group g lies at
+///     g * group_stride + p * plane_stride + i,   and is number   p * plane_elements + i   of its group,
+/// counted from the start of the block. `_runs` kernels walk along a run, `_lanes` kernels (length 1) across groups.
+struct Block {
+  Index groups, group_stride;
+  Index planes, plane_stride, plane_elements;
+  Index length;
+
+  Index elements() const noexcept { return planes * length; }  // of each group
+};
+
+/// The most groups that one call of a kernel takes: what is kept of them stands in arrays of this length on the stack.
+inline constexpr Index max_groups = 256;
+
+/// Rows that a kernel across lanes adds up in a register before it goes on to the next columns.
+inline constexpr Index rows_at_once = 8;
+
+/// The kinds of sums: on the view itself (statistics by group), without or with a weight by element; or on its dual
+/// (statistics by element), which gives the gradients of per-element parameters.
+enum class SumKind { plain, weighted, dual };
+
+/// Moments of each group: mean = pivot + delta, m2 = sum of (x - mean)^2. The pivot is near the mean, so that delta
+/// keeps its digits even where |mean| is far greater than the deviation.
+template <Scalar T>
+struct Moments {
+  T* pivot;
+  Wide<T>* delta;
+  Wide<T>* m2;
+
+  Moments from(Index group) const noexcept { return {pivot + group, delta + group, m2 + group}; }
+};
+
+/// Sums over each group, of dy and of dy * (x - mean), where dy has been multiplied with a per-element weight if any.
+template <Scalar T>
+struct GradientSums {
+  Wide<T>* dy;
+  Wide<T>* dy_x;
+
+  GradientSums from(Index group) const noexcept { return {dy + group, dy_x + group}; }
+};
+
+/// What normalizing a group needs of its statistics: the mean as mean + mean_lo and 1 / sqrt(var + eps).
+template <Scalar T>
+struct Statistics {
+  T* mean;
+  T* mean_lo;
+  double* rstd;
+};
+
+/// y = ((x - mean) - mean_lo) * scale + shift. By group: mean, mean_lo, scale, shift. Where weight or bias are not null
+/// they are by element of the group:  y = ((x - mean) - mean_lo) * scale * weight + bias.
+template <Scalar T>
+struct Normalization {
+  const T *mean, *mean_lo, *scale, *shift;
+  const T *weight, *bias;
+};
+
+/// Where the sums of a gradient find x - mean: by group, or (on the dual view) by element, then times rstd.
+template <Scalar T>
+struct Centre {
+  const T *mean, *mean_lo;
+  const T* rstd;    // by element; null when by group
+  const T* weight;  // by element, or null
+};
+
+/// dx = ((dy * weight - mean_dy) - (x - mean) * slope) * scale; weight by element or null, the rest by group.
+template <Scalar T>
+struct InputGradient {
+  const T *mean, *mean_lo, *mean_dy, *slope, *scale;
+  const T* weight;
+};
+
+}  // namespace normkit::detail

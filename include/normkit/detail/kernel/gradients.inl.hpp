@@ -1,0 +1,157 @@
+// Sums of the gradient over each group, and the gradient of the input.
+
+/// Adds dy * weight, and its product with x - mean (times rstd where the statistics go by element), to the sums of
+/// each slot.
+template <class T, class Stat, class Element, bool Weight, bool Rstd, int Slots>
+struct SumGradients {
+  const T *x, *dy;
+  Stat mean, mean_lo, rstd;
+  Element weight;
+  Pack<T> sum[Slots], sum_x[Slots];
+
+  template <bool Whole>
+  NORMKIT_INLINE void step(int slot, Index i, Index n) {
+    NORMKIT_EXACT
+    const Pack<T> m = mean.template at<Whole>(i, n);
+    Pack<T> xc = (load<Whole>(x + i, n, m) - m) - mean_lo.template at<Whole>(i, n);
+    if constexpr (Rstd) xc = xc * rstd.template at<Whole>(i, n);
+    Pack<T> d = load<Whole>(dy + i, n, Pack<T>::zero());
+    if constexpr (Weight) d = d * weight.template at<Whole>(i, n);
+    sum[slot] = sum[slot] + d;
+    sum_x[slot] = sum_x[slot] + d * xc;
+  }
+};
+
+template <class T, SumKind Kind>
+void sum_gradients_runs(const Block& block, const T* x, const T* dy, const Centre<T>& centre,
+                        GradientSums<T> out) noexcept {
+  constexpr bool weighted = Kind == SumKind::weighted, dual = Kind == SumKind::dual;
+  using Stat = std::conditional_t<dual, Elements<T>, Uniform<T>>;
+  for (Index g = 0; g < block.groups; ++g) {
+    SumGradients<T, Stat, Elements<T>, weighted, dual, lane_packs> body{};
+    if constexpr (!dual) body.mean = {Pack<T>::all(centre.mean[g])}, body.mean_lo = {Pack<T>::all(centre.mean_lo[g])};
+    for (Index p = 0; p < block.planes; ++p) {
+      const Index at = g * block.group_stride + p * block.plane_stride, element = p * block.plane_elements;
+      body.x = x + at;
+      body.dy = dy + at;
+      if constexpr (dual)
+        body.mean = {centre.mean + element}, body.mean_lo = {centre.mean_lo + element},
+        body.rstd = {centre.rstd + element};
+      if constexpr (weighted) body.weight = {centre.weight + element};
+      each_pack<T, lane_packs>(block.length, body);
+    }
+    out.dy[g] = widen<T>(tree_sum(body.sum));
+    out.dy_x[g] = widen<T>(tree_sum(body.sum_x));
+  }
+}
+
+/// One register of columns over several rows: the sums are kept in L1 between calls.
+template <class T, SumKind Kind>
+struct ColumnGradients {
+  const T *x, *dy;
+  Index rows, stride;
+  Centre<T> centre;  // by element: from the first of these rows
+  T *sum, *sum_x;
+
+  template <bool Whole>
+  NORMKIT_INLINE void step(int, Index c, Index n) {
+    NORMKIT_EXACT
+    constexpr bool weighted = Kind == SumKind::weighted, dual = Kind == SumKind::dual;
+    using Stat = std::conditional_t<dual, Uniform<T>, Elements<T>>;
+    const Pack<T> zero = Pack<T>::zero();
+    SumGradients<T, Stat, Uniform<T>, weighted, dual, 1> row{};
+    row.sum[0] = load<Whole>(sum + c, n, zero);
+    row.sum_x[0] = load<Whole>(sum_x + c, n, zero);
+    if constexpr (!dual) row.mean = {centre.mean + c}, row.mean_lo = {centre.mean_lo + c};
+    for (Index r = 0; r < rows; ++r) {
+      row.x = x + r * stride + c;
+      row.dy = dy + r * stride + c;
+      if constexpr (dual)
+        row.mean = {Pack<T>::all(centre.mean[r])}, row.mean_lo = {Pack<T>::all(centre.mean_lo[r])},
+        row.rstd = {Pack<T>::all(centre.rstd[r])};
+      if constexpr (weighted) row.weight = {Pack<T>::all(centre.weight[r])};
+      row.template step<Whole>(0, 0, n);
+    }
+    store<Whole>(row.sum[0], sum + c, n);
+    store<Whole>(row.sum_x[0], sum_x + c, n);
+  }
+};
+
+template <class T, SumKind Kind>
+void sum_gradients_lanes(const Block& block, const T* x, const T* dy, const Centre<T>& centre,
+                         GradientSums<T> out) noexcept {
+  T sum[max_groups], sum_x[max_groups];
+  for (Index c = 0; c < block.groups; ++c) sum[c] = sum_x[c] = T(0);
+  for (Index r = 0; r < block.planes; r += rows_at_once) {
+    const Index at = r * block.plane_stride;
+    Centre<T> rows = centre;
+    if constexpr (Kind == SumKind::dual) rows.mean += r, rows.mean_lo += r, rows.rstd += r;
+    if constexpr (Kind == SumKind::weighted) rows.weight += r;
+    ColumnGradients<T, Kind> body{x + at, dy + at, least(rows_at_once, block.planes - r), block.plane_stride, rows,
+                                  sum,    sum_x};
+    each_pack<T, 1>(block.groups, body);
+  }
+  for (Index c = 0; c < block.groups; ++c) {
+    out.dy[c] = widen<T>(sum[c]);
+    out.dy_x[c] = widen<T>(sum_x[c]);
+  }
+}
+
+template <class T>
+void merge_sums(Index groups, GradientSums<T> into, GradientSums<T> other) noexcept {
+  NORMKIT_EXACT
+  for (Index g = 0; g < groups; ++g) {
+    into.dy[g] = into.dy[g] + other.dy[g];
+    into.dy_x[g] = into.dy_x[g] + other.dy_x[g];
+  }
+}
+
+template <class T, class Group, class Element, bool Weight>
+struct GradientOfInput {
+  const T *x, *dy;
+  T* dx;
+  Group mean, mean_lo, mean_dy, slope, scale;
+  Element weight;
+
+  template <bool Whole>
+  NORMKIT_INLINE void step(int, Index i, Index n) {
+    NORMKIT_EXACT
+    const Pack<T> zero = Pack<T>::zero();
+    const Pack<T> xc = (load<Whole>(x + i, n, zero) - mean.template at<Whole>(i, n)) - mean_lo.template at<Whole>(i, n);
+    Pack<T> d = load<Whole>(dy + i, n, zero);
+    if constexpr (Weight) d = d * weight.template at<Whole>(i, n);
+    d = (d - mean_dy.template at<Whole>(i, n)) - xc * slope.template at<Whole>(i, n);
+    store<Whole>(d * scale.template at<Whole>(i, n), dx + i, n);
+  }
+};
+
+template <class T, bool Weight>
+void input_gradient_runs(const Block& block, const T* x, const T* dy, const InputGradient<T>& terms, T* dx) noexcept {
+  for (Index g = 0; g < block.groups; ++g)
+    for (Index p = 0; p < block.planes; ++p) {
+      const Index at = g * block.group_stride + p * block.plane_stride;
+      GradientOfInput<T, Uniform<T>, Elements<T>, Weight> body{
+          x + at,
+          dy + at,
+          dx + at,
+          {Pack<T>::all(terms.mean[g])},
+          {Pack<T>::all(terms.mean_lo[g])},
+          {Pack<T>::all(terms.mean_dy[g])},
+          {Pack<T>::all(terms.slope[g])},
+          {Pack<T>::all(terms.scale[g])},
+          {Weight ? terms.weight + p * block.plane_elements : nullptr}};
+      each_pack<T, lane_packs>(block.length, body);
+    }
+}
+
+template <class T, bool Weight>
+void input_gradient_lanes(const Block& block, const T* x, const T* dy, const InputGradient<T>& terms, T* dx) noexcept {
+  for (Index p = 0; p < block.planes; ++p) {
+    const Index at = p * block.plane_stride;
+    GradientOfInput<T, Elements<T>, Uniform<T>, Weight> body{
+        x + at,        dy + at,         dx + at,
+        {terms.mean},  {terms.mean_lo}, {terms.mean_dy},
+        {terms.slope}, {terms.scale},   {Pack<T>::all(Weight ? terms.weight[p] : T(1))}};
+    each_pack<T, 1>(block.groups, body);
+  }
+}

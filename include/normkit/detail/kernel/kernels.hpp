@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cmath>
+#include <type_traits>
+#include <utility>
+
+#include <normkit/detail/kernel/table.hpp>
+#include <normkit/detail/simd/isa.hpp>
+
+// The kernels, compiled once for each instruction set: the same text in a namespace of its own and inside a region in
+// which the compiler may use that set. So a program built with plain -O2 runs the widest set that its CPU has.
+// g++ turns contraction off by the region's pragma, clang by one in each function (NORMKIT_EXACT).
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+#define NORMKIT_PACK_BYTES 16
+namespace normkit::detail::baseline {
+#include <normkit/detail/kernel/all.inl.hpp>
+}
+#undef NORMKIT_PACK_BYTES
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2")
+#pragma GCC optimize("fp-contract=off")
+#endif
+#define NORMKIT_PACK_BYTES 32
+#define NORMKIT_TARGET_AVX2 1
+namespace normkit::detail::avx2 {
+#include <normkit/detail/kernel/all.inl.hpp>
+}
+#undef NORMKIT_TARGET_AVX2
+#undef NORMKIT_PACK_BYTES
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512bw,avx512dq"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512vl,avx512bw,avx512dq")
+#pragma GCC optimize("fp-contract=off")
+#endif
+#define NORMKIT_PACK_BYTES 64
+#define NORMKIT_TARGET_AVX512 1
+namespace normkit::detail::avx512 {
+#include <normkit/detail/kernel/all.inl.hpp>
+}
+#undef NORMKIT_TARGET_AVX512
+#undef NORMKIT_PACK_BYTES
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+
+namespace normkit::detail {
+
+/// The kernels of the instruction set in use.
+template <Scalar T>
+const Kernels<T>& kernels() noexcept {
+#if defined(__x86_64__) && defined(__GNUC__)
+  switch (active_isa()) {
+    case Isa::avx512:
+      return avx512::kernels<T>;
+    case Isa::avx2:
+      return avx2::kernels<T>;
+    case Isa::baseline:
+      break;
+  }
+#endif
+  return baseline::kernels<T>;
+}
+
+}  // namespace normkit::detail

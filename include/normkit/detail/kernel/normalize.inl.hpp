@@ -1,0 +1,77 @@
+// y = ((x - mean) - mean_lo) * scale [* weight] + bias. The mean is two numbers, so that x - mean is exact where |mean|
+// is far greater than the deviation: folding bias - mean * scale into one shift would lose those digits.
+
+/// One term of the formula for a whole run: one value for all of it, or one for each element.
+template <class T>
+struct Uniform {
+  Pack<T> value;
+  template <bool Whole>
+  NORMKIT_INLINE Pack<T> at(Index, Index) const {
+    return value;
+  }
+};
+template <class T>
+struct Elements {
+  const T* values;
+  template <bool Whole>
+  NORMKIT_INLINE Pack<T> at(Index i, Index n) const {
+    return load<Whole>(values + i, n, Pack<T>::zero());
+  }
+};
+
+/// `Group` and `Element` say how a term that goes by group or by element varies along the walk: along a run the group's
+/// are uniform, across lanes the element's are.
+template <class T, class Group, class Element, bool Weight, bool Bias>
+struct Normalize {
+  const T* x;
+  T* y;
+  Group mean, mean_lo, scale, shift;
+  Element weight, bias;
+
+  template <bool Whole>
+  NORMKIT_INLINE void step(int, Index i, Index n) {
+    NORMKIT_EXACT
+    Pack<T> v = load<Whole>(x + i, n, Pack<T>::zero());
+    v = (v - mean.template at<Whole>(i, n)) - mean_lo.template at<Whole>(i, n);
+    v = v * scale.template at<Whole>(i, n);
+    if constexpr (Weight) v = v * weight.template at<Whole>(i, n);
+    if constexpr (Bias) v = v + bias.template at<Whole>(i, n);
+    if constexpr (!Weight && !Bias) v = v + shift.template at<Whole>(i, n);
+    store<Whole>(v, y + i, n);
+  }
+};
+
+template <class T, bool Weight, bool Bias>
+void normalize_runs(const Block& block, const T* x, const Normalization<T>& terms, T* y) noexcept {
+  using Group = Uniform<T>;
+  for (Index g = 0; g < block.groups; ++g)
+    for (Index p = 0; p < block.planes; ++p) {
+      const Index at = g * block.group_stride + p * block.plane_stride, element = p * block.plane_elements;
+      Normalize<T, Group, Elements<T>, Weight, Bias> body{x + at,
+                                                          y + at,
+                                                          {Pack<T>::all(terms.mean[g])},
+                                                          {Pack<T>::all(terms.mean_lo[g])},
+                                                          {Pack<T>::all(terms.scale[g])},
+                                                          {Pack<T>::all(terms.shift[g])},
+                                                          {Weight ? terms.weight + element : nullptr},
+                                                          {Bias ? terms.bias + element : nullptr}};
+      each_pack<T, lane_packs>(block.length, body);
+    }
+}
+
+template <class T, bool Weight, bool Bias>
+void normalize_lanes(const Block& block, const T* x, const Normalization<T>& terms, T* y) noexcept {
+  using Group = Elements<T>;
+  for (Index p = 0; p < block.planes; ++p) {
+    const Index at = p * block.plane_stride;
+    Normalize<T, Group, Uniform<T>, Weight, Bias> body{x + at,
+                                                       y + at,
+                                                       {terms.mean},
+                                                       {terms.mean_lo},
+                                                       {terms.scale},
+                                                       {terms.shift},
+                                                       {Pack<T>::all(Weight ? terms.weight[p] : T(1))},
+                                                       {Pack<T>::all(Bias ? terms.bias[p] : T(0))}};
+    each_pack<T, 1>(block.groups, body);
+  }
+}

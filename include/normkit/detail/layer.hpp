@@ -1,0 +1,237 @@
+#pragma once
+
+#include <ostream>
+
+#include <normkit/detail/check.hpp>
+#include <normkit/parameters.hpp>
+#include <normkit/saved.hpp>
+
+namespace normkit::detail {
+
+/// What all layers have in common: the ways of calling them, their parameters, and the checks on tensors. A layer
+/// `Derived` gives the rest:
+///   static constexpr bool fits(rank, layout)      which tensors it takes, known at compile time
+///   std::string name() const                      for messages
+///   StatView view_of(const Shape&) const          checks a shape against the layer; throws
+///   normalize(device, view, x, y, Saved&)         forward; all that can fail comes before the first write
+///   infer_view(device, view, x, y) const          forward of evaluation, nothing kept
+///   Affine<T> affine() const                      weight and bias as the kernels take them
+template <class Derived, Scalar T, int Rank, int Layout>
+class Layer {
+ public:
+  using Saved = normkit::Saved<T>;
+  using Parameters = AffineParameters<T, Rank, Layout>;
+  using Tensor = typename Parameters::Tensor;
+
+  /// A tensor that this layer takes: its scalar, a rank and a layout that fit, an expression or dense.
+  template <class X>
+  static constexpr bool takes() {
+    if constexpr (TensorInput<X>)
+      return std::is_same_v<ScalarOf<X>, T> && Derived::fits(rank_of<X>, layout_of<X>);
+    else
+      return false;
+  }
+  /// An output for it: dense, writable, of the same rank and layout.
+  template <class X, class Y>
+  static constexpr bool takes() {
+    if constexpr (TensorOutput<Y> && SameLayout<X, Y>)
+      return takes<X>() && takes<Y>();
+    else
+      return false;
+  }
+  template <class Device>
+  static constexpr bool is_device = PoolDevice<Device> || std::is_same_v<Device, Eigen::DefaultDevice>;
+
+  /// y = (x - mean) * rstd * weight + bias. What backward needs is kept in `saved`, the layer's own if none is given.
+  /// Shapes   x and y the same; x may be an expression, which is evaluated once
+  /// Memory   y may be x (then there is no backward), or lie apart from it
+  /// Threads  those of the device; the same bits for any number of them
+  /// Throws   shape_error, argument_error; y and the state untouched
+  template <class Device, class X, class Y>
+  requires(is_device<Device>&& takes<X, Y>()) void forward(const Device& device, const X& x, Y&& y, Saved& saved) {
+    decltype(auto) input = dense(device, x);
+    const Shape shape = checked_shape(input);
+    const StatView view = derived().view_of(shape);
+    check_output(shape, "x", input.data(), "y", y);
+    derived().normalize(device, view, input.data(), y.data(), saved);
+    saved.shape = shape;
+    saved.in_place = view.size() > 0 && y.data() == input.data();
+  }
+  template <class Device, class X, class Y>
+  requires(is_device<Device>&& takes<X, Y>()) void forward(const Device& device, const X& x, Y&& y) {
+    forward(device, x, y, saved_);
+  }
+  template <class X, class Y>
+  requires(takes<X, Y>()) void forward(const X& x, Y&& y, Saved& saved) {
+    forward(Eigen::DefaultDevice(), x, y, saved);
+  }
+  template <class X, class Y>
+  requires(takes<X, Y>()) void forward(const X& x, Y&& y) { forward(Eigen::DefaultDevice(), x, y, saved_); }
+
+  /// forward as a function: allocates its output.
+  template <class Device, class X>
+  requires(is_device<Device>&& takes<X>()) Evaluated<X>
+  operator()(const Device& device, const X& x) {
+    decltype(auto) input = dense(device, x);
+    Evaluated<X> y(extents_of<X>(input.dimensions()));
+    forward(device, input, y);
+    return y;
+  }
+  template <class X>
+  requires(takes<X>()) Evaluated<X>
+  operator()(const X& x) { return (*this)(Eigen::DefaultDevice(), x); }
+
+  /// The forward of evaluation, whatever the mode; keeps nothing.
+  /// Threads  lock-free and const: one layer may infer on many threads at once
+  /// Throws   as forward
+  template <class Device, class X, class Y>
+  requires(is_device<Device>&& takes<X, Y>()) void infer(const Device& device, const X& x, Y&& y) const {
+    decltype(auto) input = dense(device, x);
+    const Shape shape = checked_shape(input);
+    const StatView view = derived().view_of(shape);
+    check_output(shape, "x", input.data(), "y", y);
+    derived().infer_view(device, view, input.data(), y.data());
+  }
+  template <class X, class Y>
+  requires(takes<X, Y>()) void infer(const X& x, Y&& y) const { infer(Eigen::DefaultDevice(), x, y); }
+
+  /// Writes dx and adds to the gradients of weight and bias, from the statistics in `saved` (the layer's own if none is
+  /// given) and in the mode of its forward. With d = dy * weight and the statistics of the batch:
+  ///   dx = rstd * (d - mean(d) - xhat * mean(d * xhat)),   dweight += sum(dy * xhat),   dbias += sum(dy)
+  /// with given statistics dx = rstd * d.
+  /// Shapes   x, dy and dx the same; dx may be of any shape where `which.input` is false
+  /// Memory   dx may be dy or x, or lie apart from both
+  /// Threads  as forward
+  /// Throws   shape_error, argument_error, state_error (no forward, one of another shape, or in place)
+  template <class Device, class X, class DY, class DX>
+  requires(is_device<Device>&& takes<X, DX>() && takes<DY>() &&
+           SameLayout<X, DY>) void backward(const Device& device, const X& x, const DY& dy, DX&& dx, const Saved& saved,
+                                            Gradients which = {}) {
+    decltype(auto) input = dense(device, x);
+    decltype(auto) upstream = dense(device, dy);
+    const Shape shape = checked_shape(input);
+    const StatView view = derived().view_of(shape);
+    require_same_shape(derived().name(), "dy", shape, shape_of(upstream));
+    if (which.input) {
+      check_output(shape, "x", input.data(), "dx", dx);
+      check_output(shape, "dy", upstream.data(), "dx", dx);
+    }
+    require_forward(saved, shape);
+    if (view.size() == 0) return;
+    const ParameterSink<T> sink{
+        which.weight && parameters_.weight.size() > 0 ? parameters_.weight_grad.data() : nullptr,
+        which.bias && parameters_.bias.size() > 0 ? parameters_.bias_grad.data() : nullptr};
+    const BackwardCall<T> call{
+        view, saved.view(), derived().affine(), input.data(), upstream.data(), which.input ? dx.data() : nullptr, sink};
+    std::byte* const memory = workspace_.reserve(backward_bytes<T>(view, call.affine.by_element));
+    if (saved.source == Saved::Source::batch)
+      backward_by_batch(device, call, memory);
+    else
+      backward_by_given(device, call, memory);
+  }
+  template <class Device, class X, class DY, class DX>
+  requires(is_device<Device>&& takes<X, DX>() && takes<DY>() &&
+           SameLayout<X, DY>) void backward(const Device& device, const X& x, const DY& dy, DX&& dx,
+                                            Gradients which = {}) {
+    backward(device, x, dy, dx, saved_, which);
+  }
+  template <class X, class DY, class DX>
+  requires(takes<X, DX>() && takes<DY>() && SameLayout<X, DY>) void backward(const X& x, const DY& dy, DX&& dx,
+                                                                             const Saved& saved, Gradients which = {}) {
+    backward(Eigen::DefaultDevice(), x, dy, dx, saved, which);
+  }
+  template <class X, class DY, class DX>
+  requires(takes<X, DX>() && takes<DY>() && SameLayout<X, DY>) void backward(const X& x, const DY& dy, DX&& dx,
+                                                                             Gradients which = {}) {
+    backward(Eigen::DefaultDevice(), x, dy, dx, saved_, which);
+  }
+
+  /// The layer as a functor for Eigen's customOp, `y = x.customOp(norm.op())`: infer inside an expression. It refers to
+  /// the layer, which must outlive it.
+  /// Throws   state_error where the layer is training and its statistics would have to move
+  auto op() const {
+    derived().require_evaluation();
+    return CustomOp{&derived()};
+  }
+
+  void train(bool on = true) noexcept { training_ = on; }
+  void eval() noexcept { training_ = false; }
+  bool is_training() const noexcept { return training_; }
+
+  /// Weight and bias and their gradients, of size 0 where the layer has none. To be set like any tensor.
+  Tensor& weight() noexcept { return parameters_.weight; }
+  Tensor& bias() noexcept { return parameters_.bias; }
+  Tensor& weight_grad() noexcept { return parameters_.weight_grad; }
+  Tensor& bias_grad() noexcept { return parameters_.bias_grad; }
+  const Tensor& weight() const noexcept { return parameters_.weight; }
+  const Tensor& bias() const noexcept { return parameters_.bias; }
+  const Tensor& weight_grad() const noexcept { return parameters_.weight_grad; }
+  const Tensor& bias_grad() const noexcept { return parameters_.bias_grad; }
+
+  /// Those present, as "weight" and "bias", with their gradients.
+  auto parameters() { return parameters_.list(); }
+  /// weight 1, bias 0; gradients stay.
+  void reset_parameters() { parameters_.reset(); }
+  void zero_grad() { parameters_.zero_grad(); }
+
+  /// What the last forward without a Saved of the caller's kept.
+  const Saved& saved() const noexcept { return saved_; }
+
+ protected:
+  Layer(const typename Parameters::Extents& extents, bool weight, bool bias) : parameters_(extents, weight, bias) {}
+
+  void require_parameters(Index size) const {
+    for (const auto* tensor : {&parameters_.weight, &parameters_.weight_grad})
+      if (has_weight_ || tensor->size() > 0) require_size(derived().name(), "weight", size, tensor->size());
+    for (const auto* tensor : {&parameters_.bias, &parameters_.bias_grad})
+      if (has_bias_ || tensor->size() > 0) require_size(derived().name(), "bias", size, tensor->size());
+  }
+  static const T* data_or_null(const Tensor& tensor) noexcept { return tensor.size() > 0 ? tensor.data() : nullptr; }
+
+  Parameters parameters_;
+  Saved saved_;
+  Workspace workspace_;
+
+ private:
+  struct CustomOp {
+    const Derived* norm;
+
+    template <class X>
+    auto dimensions(const X& x) const {
+      return extents_of<X>(
+          Eigen::TensorEvaluator<const X, Eigen::DefaultDevice>(x, Eigen::DefaultDevice()).dimensions());
+    }
+    template <class X, class Y, class Device>
+    void eval(const X& x, Y& y, const Device& device) const {
+      norm->infer(device, x, y);
+    }
+  };
+
+  Shape checked_shape(const auto& input) const {
+    const Shape shape = shape_of(input);
+    require_extents(derived().name(), shape);
+    return shape;
+  }
+  template <class Y>
+  void check_output(const Shape& shape, const char* input_name, const T* input, const char* name, Y& output) const {
+    require_same_shape(derived().name(), name, shape, shape_of(output));
+    require_no_partial_overlap<T>(derived().name(), input_name, input, name, output.data(), shape.size());
+  }
+  void require_forward(const Saved& saved, const Shape& shape) const {
+    if (saved.source == Saved::Source::none)
+      throw state_error(derived().name() + ": backward needs a forward before it");
+    if (!(saved.shape == shape))
+      throw state_error(derived().name() + ": expected x of shape " + saved.shape.text() +
+                        " as in the forward that was saved, got " + shape.text());
+    if (saved.in_place)
+      throw state_error(derived().name() + ": the forward was in place and has overwritten its input");
+  }
+
+  Derived& derived() noexcept { return static_cast<Derived&>(*this); }
+  const Derived& derived() const noexcept { return static_cast<const Derived&>(*this); }
+
+  bool has_weight_ = parameters_.weight.size() > 0, has_bias_ = parameters_.bias.size() > 0;
+  bool training_ = true;
+};
+
+}  // namespace normkit::detail

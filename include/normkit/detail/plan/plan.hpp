@@ -1,0 +1,97 @@
+#pragma once
+
+#include <normkit/detail/kernel/table.hpp>
+#include <normkit/detail/view/stat_view.hpp>
+
+namespace normkit::detail {
+
+inline constexpr Index ceil_div(Index a, Index b) noexcept { return (a + b - 1) / b; }
+
+/// Neighbouring groups that are handled together: `first` counts statistics, `offset` elements of x.
+struct Tile {
+  Index first, groups, offset;
+};
+
+/// One block of a tile: where it lies relative to the tile, and the number of its first element in its group.
+struct TileBlock {
+  Block block;
+  Index offset, element;
+};
+
+/// How a view is cut: tiles of groups across, blocks of elements along, chunks of blocks for threads. Which elements
+/// form a block and a chunk decides how sums are rounded, so it depends on the shape alone and on constants, never on
+/// this machine's caches or the number of threads. How many groups a tile has decides nothing but speed.
+class Plan {
+ public:
+  explicit Plan(const StatView& view) noexcept : view_(view), walk_(view.inner > 1 ? runs : lanes) {
+    if (walk_ == runs && view.inner >= block_elements) {
+      segments_ = ceil_div(view.inner, block_elements);
+      // Even segments of whole cache lines: no block of a few elements at the end.
+      segment_ = ceil_div(ceil_div(view.inner, segments_), 64) * 64;
+      segments_ = ceil_div(view.inner, segment_);
+      planes_ = 1;
+    } else {
+      segment_ = view.inner;
+      planes_ = walk_ == runs ? block_elements / view.inner : lane_rows(view.kept);
+    }
+    if (planes_ > view.outer) planes_ = view.outer;
+    blocks_ = ceil_div(view.outer, planes_) * segments_;
+    const Index across = walk_ == runs ? 1 : min(view.kept, max_groups);
+    blocks_per_chunk_ = max(ceil_div(chunk_elements, planes_ * segment_ * across), ceil_div(blocks_, max_chunks));
+    chunks_ = ceil_div(blocks_, blocks_per_chunk_);
+    tile_ = walk_ == lanes ? max_groups : clamp(block_elements / (planes_ * segment_ * blocks_), 1, run_groups);
+    tiles_per_slab_ = ceil_div(view.kept, tile_);
+  }
+
+  const StatView& view() const noexcept { return view_; }
+  Walk walk() const noexcept { return walk_; }
+  Index tiles() const noexcept { return view_.slabs * tiles_per_slab_; }
+  Index blocks() const noexcept { return blocks_; }
+  Index chunks() const noexcept { return chunks_; }
+  Index chunk_begin(Index chunk) const noexcept { return chunk * blocks_per_chunk_; }
+  Index chunk_end(Index chunk) const noexcept { return min(blocks_, (chunk + 1) * blocks_per_chunk_); }
+  /// Elements that a chunk has of each group.
+  Index chunk_count(Index chunk) const noexcept {
+    return elements_before(chunk_end(chunk)) - elements_before(chunk_begin(chunk));
+  }
+
+  Tile tile(Index number) const noexcept {
+    const Index slab = number / tiles_per_slab_, first = number % tiles_per_slab_ * tile_;
+    return {slab * view_.kept + first, min(tile_, view_.kept - first),
+            slab * view_.count() * view_.kept + first * view_.inner};
+  }
+
+  TileBlock block(const Tile& tile, Index number) const noexcept {
+    const Index plane = number / segments_ * planes_, start = number % segments_ * segment_;
+    const Index row = view_.kept * view_.inner;
+    return {{tile.groups, view_.inner, min(planes_, view_.outer - plane), row, view_.inner,
+             min(segment_, view_.inner - start)},
+            plane * row + start,
+            plane * view_.inner + start};
+  }
+
+ private:
+  // 16 kB of float: two passes from L1. More blocks would mean more merging, fewer a longer chain of roundings.
+  static constexpr Index block_elements = 4096;
+  static constexpr Index chunk_elements = 65536;  // what is worth handing to a thread, about 10 us
+  static constexpr Index max_chunks = 64;         // bounds the scratch: 64 partial results for each statistic
+  static constexpr Index run_groups = 8;          // short rows at a time, so that the latencies of their sums overlap
+
+  static constexpr Index min(Index a, Index b) noexcept { return a < b ? a : b; }
+  static constexpr Index max(Index a, Index b) noexcept { return a < b ? b : a; }
+  static constexpr Index clamp(Index a, Index low, Index high) noexcept { return min(max(a, low), high); }
+  /// Rows of a block across lanes: 64 kB of float at most, which the second pass finds in L2.
+  static constexpr Index lane_rows(Index kept) noexcept { return clamp(16384 / min(kept, 512), 32, 64); }
+
+  Index elements_before(Index block) const noexcept {
+    const Index plane = block / segments_ * planes_, start = block % segments_ * segment_;
+    return min(plane, view_.outer) * view_.inner + start;
+  }
+
+  StatView view_;
+  Walk walk_;
+  Index planes_ = 1, segment_ = 1, segments_ = 1, blocks_ = 1, blocks_per_chunk_ = 1, chunks_ = 1;
+  Index tile_ = 1, tiles_per_slab_ = 1;
+};
+
+}  // namespace normkit::detail

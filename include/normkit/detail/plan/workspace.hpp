@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include <normkit/detail/kernel/block.hpp>
+
+namespace normkit::detail {
+
+/// Memory for partial results, kept by a functor from call to call so that only the first call with a shape allocates.
+/// A copy begins empty: it is memory, not state.
+class Workspace {
+ public:
+  Workspace() = default;
+  Workspace(const Workspace&) noexcept {}
+  Workspace& operator=(const Workspace&) noexcept { return *this; }
+  Workspace(Workspace&&) noexcept = default;
+  Workspace& operator=(Workspace&&) noexcept = default;
+  ~Workspace() = default;
+
+  /// Makes room for that many bytes and forgets what stood there. Throws std::bad_alloc and keeps the old room.
+  std::byte* reserve(std::size_t bytes) {
+    if (bytes > size_) {
+      bytes_ = std::make_unique_for_overwrite<std::byte[]>(bytes);
+      size_ = bytes;
+    }
+    return bytes_.get();
+  }
+
+ private:
+  std::unique_ptr<std::byte[]> bytes_;
+  std::size_t size_ = 0;
+};
+
+/// What reducing leaves of each group, as arrays: on the stack for one tile, or in a workspace for all groups.
+
+template <class Partial>
+struct PartialStore;
+
+template <Scalar T>
+struct PartialStore<Moments<T>> {
+  T pivot[max_groups];
+  Wide<T> delta[max_groups], m2[max_groups];
+
+  Moments<T> view() noexcept { return {pivot, delta, m2}; }
+
+  static constexpr std::size_t bytes(Index groups) noexcept {
+    return static_cast<std::size_t>(groups) * (2 * sizeof(Wide<T>) + sizeof(T));
+  }
+  static Moments<T> in(std::byte* memory, Index groups) noexcept {
+    auto* const wide = reinterpret_cast<Wide<T>*>(memory);
+    return {reinterpret_cast<T*>(wide + 2 * groups), wide, wide + groups};
+  }
+};
+
+template <Scalar T>
+struct PartialStore<GradientSums<T>> {
+  Wide<T> dy[max_groups], dy_x[max_groups];
+
+  GradientSums<T> view() noexcept { return {dy, dy_x}; }
+
+  static constexpr std::size_t bytes(Index groups) noexcept {
+    return static_cast<std::size_t>(groups) * 2 * sizeof(Wide<T>);
+  }
+  static GradientSums<T> in(std::byte* memory, Index groups) noexcept {
+    auto* const wide = reinterpret_cast<Wide<T>*>(memory);
+    return {wide, wide + groups};
+  }
+};
+
+}  // namespace normkit::detail

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <atomic>
+
+namespace normkit {
+
+/// The instruction sets that kernels are compiled for. `baseline` is what the compiler was told to assume of every CPU:
+/// SSE2 on x86-64, NEON on AArch64.
+enum class Isa : int { baseline = 0, avx2 = 1, avx512 = 2 };
+
+namespace detail {
+
+/// The widest set that both this CPU and its operating system support.
+inline Isa detect_isa() noexcept {
+#if defined(__x86_64__) && defined(__GNUC__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq"))
+    return Isa::avx512;
+  if (__builtin_cpu_supports("avx2")) return Isa::avx2;
+#endif
+  return Isa::baseline;
+}
+
+inline Isa detected_isa() noexcept {
+  static const Isa detected = detect_isa();
+  return detected;
+}
+
+inline std::atomic<Isa> isa_cap{Isa::avx512};
+
+}  // namespace detail
+
+/// The instruction set that the next call will use. Results do not depend on it, only time does.
+inline Isa active_isa() noexcept {
+  const Isa cap = detail::isa_cap.load(std::memory_order_relaxed), widest = detail::detected_isa();
+  return cap < widest ? cap : widest;
+}
+
+/// Caps the choice of instruction set for the whole process, for tests and for people who measure.
+/// Returns the set that is now in use: the lesser of `cap` and what the CPU has.
+/// Threads  may be called at any time; a call already under way finishes on the set it began with
+inline Isa max_isa(Isa cap) noexcept {
+  detail::isa_cap.store(cap, std::memory_order_relaxed);
+  return active_isa();
+}
+
+}  // namespace normkit

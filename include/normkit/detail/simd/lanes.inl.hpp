@@ -1,0 +1,81 @@
+// Virtual lanes: included once for each instruction set. Sums run in 128 bytes of lanes (32 float, 16 double), whatever
+// the register width, and element j of a run falls on lane j % 32 (16). So every instruction set adds the same numbers
+// in the same order. 128 bytes keep four AVX2 accumulators busy in the first pass and eight in the second, without
+// spilling (16 registers).
+
+/// Registers that hold the virtual lanes: 8 of SSE2, 4 of AVX2, 2 of AVX-512.
+inline constexpr int lane_packs = 128 / NORMKIT_PACK_BYTES;
+
+NORMKIT_INLINE Index least(Index a, Index b) { return a < b ? a : b; }
+
+/// A whole register, or the first n lanes of one with `fill` in the others.
+template <bool Whole, class T>
+NORMKIT_INLINE Pack<T> load(const T* from, [[maybe_unused]] Index n, [[maybe_unused]] Pack<T> fill) {
+  if constexpr (Whole)
+    return Pack<T>::load(from);
+  else
+    return load_part(from, n, fill);
+}
+
+template <bool Whole, class T>
+NORMKIT_INLINE void store(Pack<T> pack, T* to, [[maybe_unused]] Index n) {
+  if constexpr (Whole)
+    pack.store(to);
+  else
+    store_part(pack, to, n);
+}
+
+/// Walks a run of `length` elements: body.step<true>(slot, i, width) for each whole register at element i, and
+/// body.step<false>(slot, i, n) for the last n elements. Registers of one round take the slots 0 .. Packs-1.
+template <class T, int Packs, class Body>
+NORMKIT_INLINE void each_pack(Index length, Body& body) {
+  constexpr int width = Pack<T>::width;
+  Index i = 0;
+  for (; i + Packs * width <= length; i += Packs * width) {
+#pragma GCC unroll 8
+    for (int slot = 0; slot < Packs; ++slot) body.template step<true>(slot, i + slot * width, width);
+  }
+#pragma GCC unroll 8
+  for (int slot = 0; slot < Packs; ++slot) {
+    if (i + width > length) {
+      if (i < length) body.template step<false>(slot, i, length - i);
+      return;
+    }
+    body.template step<true>(slot, i, width);
+    i += width;
+  }
+}
+
+/// The upper half of each span of 2 * Half lanes moved onto the lower half.
+template <int Half, class T, int... Lane>
+NORMKIT_INLINE Pack<T> upper_half(Pack<T> p, std::integer_sequence<int, Lane...>) {
+#if defined(__GNUC__)
+  return {__builtin_shufflevector(p.raw, p.raw, ((Lane + Half) % Pack<T>::width)...)};
+#else
+  return {{p.raw[(Lane + Half) % Pack<T>::width]...}};
+#endif
+}
+
+template <int Half, class T>
+NORMKIT_INLINE T fold(Pack<T> p) {
+  NORMKIT_EXACT
+  if constexpr (Half == 0)
+    return p.raw[0];
+  else
+    return fold<Half / 2>(p + upper_half<Half>(p, std::make_integer_sequence<int, Pack<T>::width>{}));
+}
+
+/// The sum of all virtual lanes by a fixed tree: upper half onto lower half, until one is left.
+template <class T>
+NORMKIT_INLINE T tree_sum(const Pack<T> (&lanes)[lane_packs]) {
+  NORMKIT_EXACT
+  Pack<T> sum[lane_packs];
+#pragma GCC unroll 8
+  for (int i = 0; i < lane_packs; ++i) sum[i] = lanes[i];
+#pragma GCC unroll 4
+  for (int half = lane_packs / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < half; ++i) sum[i] = sum[i] + sum[i + half];
+  }
+  return fold<Pack<T>::width / 2>(sum[0]);
+}

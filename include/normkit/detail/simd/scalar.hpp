@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) || \
+    defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__)
+#error \
+    "normkit needs IEEE arithmetic: -ffast-math, -fassociative-math, -freciprocal-math and -ffinite-math-only \
+reorder its sums and drop its NaN rules, so that its results would be neither exact nor the same everywhere."
+#endif
+
+namespace normkit {
+
+/// Counts and strides, as wide as a pointer; the same type as `Eigen::Index`.
+using Index = std::ptrdiff_t;
+
+namespace detail {
+
+template <class T>
+concept Scalar = std::is_same_v<T, float> || std::is_same_v<T, double>;
+
+/// The unevaluated sum hi + lo with |lo| <= ulp(hi)/2: 106 bits. The arithmetic on it stands with the kernels.
+struct DoubleDouble {
+  double hi = 0.0, lo = 0.0;
+};
+
+/// One precision up: what sums of sums, statistics and coefficients are computed in.
+template <Scalar T>
+using Wide = std::conditional_t<std::is_same_v<T, float>, double, DoubleDouble>;
+
+}  // namespace detail
+}  // namespace normkit

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <normkit/detail/view/shape.hpp>
+
+namespace normkit::detail {
+
+/// The one abstraction of the library: which axes are reduced, in memory order, slow to fast. `outer` and `inner` are
+/// reduced, and there is one statistic for each (slab, kept). The element (s, o, k, i) lies at
+///     ((s * outer + o) * kept + k) * inner + i   and belongs to statistic   s * kept + k.
+struct StatView {
+  Index slabs = 1, outer = 1, kept = 1, inner = 1;
+
+  Index stats() const noexcept { return slabs * kept; }
+  Index count() const noexcept { return outer * inner; }  // elements of each statistic
+  Index size() const noexcept { return stats() * count(); }
+
+  /// Canonical form: fewer, longer axes that mean the same.
+  StatView canonical() const noexcept {
+    StatView v = *this;
+    if (v.kept == 1) v.inner *= v.outer, v.outer = 1;
+    if (v.outer == 1) v.kept *= v.slabs, v.slabs = 1;
+    return v;
+  }
+
+  /// The view whose reduced axes are this one's kept ones: the gradients of per-element parameters are sums over it.
+  /// Its statistic j is the element j of this view's groups, and its element j belongs to this view's statistic j.
+  /// Exists where the result has no more than four alternating axes: slabs == 1 or inner == 1.
+  StatView dual() const noexcept {
+    return (inner == 1 ? StatView{1, slabs, outer, kept} : StatView{outer, kept, inner, 1}).canonical();
+  }
+
+  friend bool operator==(const StatView&, const StatView&) = default;
+};
+
+/// The view of a tensor some of whose axes are reduced (`reduced[axis]`, logical order), or nothing where kept and
+/// reduced axes alternate more often than the view has room for.
+inline std::optional<StatView> make_view(const Shape& shape, std::span<const bool> reduced) noexcept {
+  Index extents[4] = {1, 1, 1, 1};  // inner, kept, outer, slabs: reduced at even places
+  int at = 0;
+  for (Index place = shape.rank - 1; place >= 0; --place) {
+    const Index axis = shape.place(place);  // its own inverse
+    if (shape[axis] == 1) continue;
+    if (reduced[static_cast<std::size_t>(axis)] != (at % 2 == 0)) ++at;
+    if (at == 4) return std::nullopt;
+    extents[at] *= shape[axis];
+  }
+  return StatView{extents[3], extents[2], extents[1], extents[0]}.canonical();
+}
+
+/// The view that reduces the axes [first, first + axes), or with `complement` all others.
+inline std::optional<StatView> make_view(const Shape& shape, Index first, Index axes, bool complement) noexcept {
+  std::array<bool, max_rank> reduced{};
+  for (Index axis = 0; axis < shape.rank; ++axis)
+    reduced[static_cast<std::size_t>(axis)] = (axis >= first && axis < first + axes) != complement;
+  return make_view(shape, reduced);
+}
+
+}  // namespace normkit::detail

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <unsupported/Eigen/CXX11/Tensor>
+
+#include <normkit/detail/view/shape.hpp>
+
+/// The only place that knows Eigen's tensor types: from here on a tensor is a pointer and a Shape.
+namespace normkit::detail {
+
+template <class T, int Rank, int Options, class I>
+std::true_type is_dense(const Eigen::Tensor<T, Rank, Options, I>&);
+template <class Plain, int Options, template <class> class Pointer>
+std::true_type is_dense(const Eigen::TensorMap<Plain, Options, Pointer>&);
+template <class T, class Sizes, int Options, class I>
+std::true_type is_dense(const Eigen::TensorFixedSize<T, Sizes, Options, I>&);
+
+template <class Derived>
+std::true_type is_tensor(const Eigen::TensorBase<Derived, Eigen::ReadOnlyAccessors>&);
+
+}  // namespace normkit::detail
+
+namespace normkit {
+
+/// Tensor, TensorMap and TensorFixedSize: tensors with a pointer to all their elements.
+template <class X>
+concept DenseTensor = requires(const std::remove_cvref_t<X>& x) {
+  detail::is_dense(x);
+};
+
+/// What a layer reads: a dense tensor, or an Eigen expression, which is evaluated once.
+template <class X>
+concept TensorInput = requires(const std::remove_cvref_t<X>& x) {
+  detail::is_tensor(x);
+};
+
+/// What a layer writes: a dense tensor whose elements are not const.
+template <class Y>
+concept TensorOutput = DenseTensor<Y> &&
+    !std::is_const_v<std::remove_pointer_t<decltype(std::declval<std::remove_reference_t<Y>&>().data())>>;
+
+}  // namespace normkit
+
+namespace normkit::detail {
+
+template <TensorInput X>
+inline constexpr int rank_of = static_cast<int>(std::remove_cvref_t<X>::NumDimensions);
+
+template <TensorInput X>
+inline constexpr int layout_of =
+    static_cast<int>(Eigen::TensorEvaluator<const std::remove_cvref_t<X>, Eigen::DefaultDevice>::Layout);
+
+template <TensorInput X>
+using ScalarOf = std::remove_const_t<typename std::remove_cvref_t<X>::Scalar>;
+
+/// Tensors of one call: the same rank and layout, known at compile time.
+template <class X, class Other>
+concept SameLayout = TensorInput<X> && TensorInput<Other> && rank_of<X>
+== rank_of<Other> && (layout_of<X> == layout_of<Other> || rank_of<X> <= 1);
+
+template <DenseTensor X>
+Shape shape_of(const X& x) noexcept {
+  using I = typename X::Index;
+  static_assert(rank_of<X> <= max_rank, "normkit: a tensor has at most 16 axes");
+  Shape shape;
+  shape.rank = rank_of<X>;
+  shape.row_major = layout_of<X> == static_cast<int>(Eigen::RowMajor);
+  shape.index_limit = static_cast<Index>(std::numeric_limits<I>::max());
+  const auto& dimensions = x.dimensions();
+  for (int axis = 0; axis < shape.rank; ++axis)
+    shape.extents[static_cast<std::size_t>(axis)] = static_cast<Index>(dimensions[static_cast<std::size_t>(axis)]);
+  return shape;
+}
+
+/// The tensor that an expression evaluates to.
+template <TensorInput X>
+using Evaluated = Eigen::Tensor<ScalarOf<X>, rank_of<X>, layout_of<X>, typename std::remove_cvref_t<X>::Index>;
+
+/// Extents in the form that an Evaluated tensor is made of (those of a fixed-size tensor are a type of their own).
+template <TensorInput X>
+typename Evaluated<X>::Dimensions extents_of(const auto& dimensions) noexcept {
+  typename Evaluated<X>::Dimensions extents;
+  for (std::size_t axis = 0; axis < static_cast<std::size_t>(rank_of<X>); ++axis) extents[axis] = dimensions[axis];
+  return extents;
+}
+
+/// A dense tensor as it is; an expression evaluated on the device into a temporary.
+template <class Device, TensorInput X>
+decltype(auto) dense(const Device& device, const X& x) {
+  if constexpr (DenseTensor<X>) {
+    return (x);
+  } else {
+    const Eigen::TensorEvaluator<const X, Device> evaluator(x, device);
+    Evaluated<X> value(extents_of<X>(evaluator.dimensions()));
+    value.device(device) = x;
+    return value;
+  }
+}
+
+}  // namespace normkit::detail

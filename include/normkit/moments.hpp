@@ -1,0 +1,105 @@
+#pragma once
+
+#include <algorithm>
+#include <initializer_list>
+#include <vector>
+
+#include <normkit/detail/check.hpp>
+#include <normkit/detail/plan/run.hpp>
+#include <normkit/detail/view/tensor.hpp>
+
+namespace normkit {
+
+/// Mean and biased variance (divisor: the count) of a tensor over some axes, which stay with extent 1.
+template <class Tensor>
+struct MeanVariance {
+  Tensor mean, var;
+};
+
+namespace detail {
+
+/// x copied so that the reduced axes are the fast ones: for sets of axes that alternate more often than a view does.
+template <Scalar T>
+std::vector<T> reduced_last(const Shape& shape, std::span<const bool> reduced, const T* x, Index stats, Index count) {
+  std::vector<T> sorted(static_cast<std::size_t>(stats * count));
+  for (Index at = 0; at < stats * count; ++at) {
+    Index rest = at, stat = 0, element = 0, stat_stride = 1, element_stride = 1;
+    for (Index place = shape.rank - 1; place >= 0; --place) {
+      const Index axis = shape.place(place), digit = rest % shape[axis];
+      rest /= shape[axis];
+      const bool inside = reduced[static_cast<std::size_t>(axis)];
+      (inside ? element : stat) += digit * (inside ? element_stride : stat_stride);
+      (inside ? element_stride : stat_stride) *= shape[axis];
+    }
+    sorted[static_cast<std::size_t>(stat * count + element)] = x[at];
+  }
+  return sorted;
+}
+
+inline std::array<bool, max_rank> axis_set(const Shape& shape, std::span<const Index> axes) {
+  std::array<bool, max_rank> reduced{};
+  for (const Index given : axes) {
+    const Index axis = given + (given < 0 ? shape.rank : 0);
+    if (axis < 0 || axis >= shape.rank)
+      throw argument_error("moments: expected axes of x of shape " + shape.text() + ", got " + list_of(axes));
+    if (reduced[static_cast<std::size_t>(axis)])
+      throw argument_error("moments: expected different axes, got " + list_of(axes));
+    reduced[static_cast<std::size_t>(axis)] = true;
+  }
+  return reduced;
+}
+
+}  // namespace detail
+
+/// The reductions of the layers, alone:  mean = sum(x) / n,  var = sum((x - mean)^2) / n,  n the product of the axes.
+/// Shapes   x (any); axes from 0, or from -1 backwards; mean, var as x with those axes of extent 1
+/// Units    mean [x], var [x]^2
+/// Memory   allocates its results, and a copy of x where kept and reduced axes alternate more than four times
+/// Threads  those of the device; the same bits for any number of them
+/// Throws   argument_error for an axis out of range or named twice, shape_error for extents that overflow
+/// Where there is nothing to average (n = 0) both are NaN.
+template <class Device, TensorInput X>
+requires(!TensorInput<Device>) auto moments(const Device& device, const X& x, std::span<const Index> axes) {
+  using T = detail::ScalarOf<X>;
+  decltype(auto) input = detail::dense(device, x);
+  const detail::Shape shape = detail::shape_of(input);
+  detail::require_extents("moments", shape);
+  const std::array<bool, detail::max_rank> reduced = detail::axis_set(shape, axes);
+
+  auto extents = detail::extents_of<X>(input.dimensions());
+  Index stats = 1, count = 1;
+  for (std::size_t axis = 0; axis < static_cast<std::size_t>(shape.rank); ++axis) {
+    (reduced[axis] ? count : stats) *= shape.extents[axis];
+    if (reduced[axis]) extents[axis] = 1;
+  }
+  MeanVariance<detail::Evaluated<X>> out{detail::Evaluated<X>(extents), detail::Evaluated<X>(extents)};
+  if (count == 0) {
+    out.mean.setConstant(std::numeric_limits<T>::quiet_NaN());
+    out.var.setConstant(std::numeric_limits<T>::quiet_NaN());
+  } else if (stats > 0) {
+    const auto measure = [&](const detail::StatView& view, const T* data) {
+      std::vector<std::byte> memory(detail::forward_bytes<T>(view));
+      detail::measure_moments(device, view, data, out.mean.data(), out.var.data(), memory.data());
+    };
+    if (const auto view = detail::make_view(shape, reduced))
+      measure(*view, input.data());
+    else
+      measure(detail::StatView{1, 1, stats, count}.canonical(),
+              detail::reduced_last(shape, reduced, input.data(), stats, count).data());
+  }
+  return out;
+}
+template <class Device, TensorInput X>
+requires(!TensorInput<Device>) auto moments(const Device& device, const X& x, std::initializer_list<Index> axes) {
+  return moments(device, x, std::span<const Index>(axes.begin(), axes.size()));
+}
+template <TensorInput X>
+auto moments(const X& x, std::initializer_list<Index> axes) {
+  return moments(Eigen::DefaultDevice(), x, axes);
+}
+template <TensorInput X>
+auto moments(const X& x, std::span<const Index> axes) {
+  return moments(Eigen::DefaultDevice(), x, axes);
+}
+
+}  // namespace normkit

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <normkit/parameters.hpp>
+
+namespace normkit {
+
+/// The running statistics of a BatchNorm, one for each channel. A batch moves them by
+///   running = (1 - momentum) * running + momentum * batch,   the variance unbiased (divisor count - 1),
+/// where no momentum means 1 / num_batches_tracked, the plain average of all batches. They start at 0, 1 and 0 batches.
+/// Units    mean [x], var [x]^2
+/// Source   the convention of PyTorch; Ioffe, Szegedy 2015, arXiv:1502.03167, algorithm 2
+template <detail::Scalar T>
+struct RunningStats {
+  Eigen::Tensor<T, 1> mean, var;
+  std::int64_t num_batches_tracked = 0;
+
+  explicit RunningStats(Index channels) : mean(channels), var(channels) { reset(); }
+
+  void reset() {
+    mean.setZero();
+    var.setConstant(T(1));
+    num_batches_tracked = 0;
+  }
+
+  /// Counts one more batch and gives the weight of its statistics.
+  double next_momentum(const std::optional<double>& momentum) noexcept {
+    ++num_batches_tracked;
+    return momentum ? *momentum : 1.0 / static_cast<double>(num_batches_tracked);
+  }
+};
+
+}  // namespace normkit
