@@ -25,6 +25,7 @@ function(normkit_add_test name)
   gtest_discover_tests(
     ${name}
     TEST_PREFIX "${name}."
+    NO_PRETTY_VALUES
     PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 300
     DISCOVERY_TIMEOUT 120)
 endfunction()

@@ -1,6 +1,5 @@
 // Reads golden.txt, what PyTorch computed for a list of small cases; generate.py beside this file describes it.
-#ifndef NORMKIT_TESTS_GOLDEN_CASES_HPP_
-#define NORMKIT_TESTS_GOLDEN_CASES_HPP_
+#pragma once
 
 #include <fstream>
 #include <map>
@@ -11,10 +10,10 @@
 #include <string>
 #include <vector>
 
-#include "../reference/normalization.hpp"
+#include "reference/normalization.hpp"
 
-#ifndef NORMKIT_TEST_DATA
-#error "NORMKIT_TEST_DATA is the path of tests/golden; CMake defines it for every test."
+#ifndef NORMKIT_GOLDEN_DIR
+#error "NORMKIT_GOLDEN_DIR is the path of tests/golden; CMake defines it for every test."
 #endif
 
 namespace golden {
@@ -44,7 +43,7 @@ inline void PrintTo(const Case& c, std::ostream* stream) { *stream << c.name; }
 
 /// All cases of golden.txt in their order.
 inline std::vector<Case> read_cases() {
-  const std::string path = std::string(NORMKIT_TEST_DATA) + "/golden.txt";
+  const std::string path = std::string(NORMKIT_GOLDEN_DIR) + "/golden.txt";
   std::ifstream file(path);
   if (!file) throw std::runtime_error("cannot read " + path);
   std::vector<Case> cases;
@@ -72,5 +71,3 @@ inline std::string test_name(const Case& c) {
 }
 
 }  // namespace golden
-
-#endif  // NORMKIT_TESTS_GOLDEN_CASES_HPP_

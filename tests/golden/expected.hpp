@@ -2,14 +2,13 @@
 //
 // `exact` is what PyTorch computed; `cond` is the oracle's, widened by what PyTorch itself may be off. It computes in
 // double, with plain sums, and folds the mean into one shift, so that its error grows with |mean| * rstd.
-#ifndef NORMKIT_TESTS_GOLDEN_EXPECTED_HPP_
-#define NORMKIT_TESTS_GOLDEN_EXPECTED_HPP_
+#pragma once
 
 #include <algorithm>
 #include <cmath>
 
-#include "../support/rule.hpp"
-#include "cases.hpp"
+#include "golden/cases.hpp"
+#include "support/rule.hpp"
 
 namespace golden {
 
@@ -95,5 +94,3 @@ support::ExpectedRunning expected_running(const Case& c) {
 }
 
 }  // namespace golden
-
-#endif  // NORMKIT_TESTS_GOLDEN_EXPECTED_HPP_

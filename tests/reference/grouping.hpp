@@ -1,6 +1,5 @@
 // Which statistic and which parameter belong to each element of a tensor: all that the oracle knows of shapes.
-#ifndef NORMKIT_TESTS_REFERENCE_GROUPING_HPP_
-#define NORMKIT_TESTS_REFERENCE_GROUPING_HPP_
+#pragma once
 
 #include <cstddef>
 #include <cstdint>
@@ -73,5 +72,3 @@ inline Grouping per_token(const Extents& extents, std::size_t first, std::size_t
 }
 
 }  // namespace reference
-
-#endif  // NORMKIT_TESTS_REFERENCE_GROUPING_HPP_

@@ -3,8 +3,7 @@
 //
 // Real has 64 bits of precision or more where long double is wider than double (x86-64, AArch64 on Linux), so that
 // its own errors are 2^-11 of a double's rounding; sums are compensated, which keeps that true for a million terms.
-#ifndef NORMKIT_TESTS_REFERENCE_NORMALIZATION_HPP_
-#define NORMKIT_TESTS_REFERENCE_NORMALIZATION_HPP_
+#pragma once
 
 #include <cmath>
 #include <cstddef>
@@ -12,7 +11,7 @@
 #include <optional>
 #include <vector>
 
-#include "grouping.hpp"
+#include "reference/grouping.hpp"
 
 namespace reference {
 
@@ -137,5 +136,3 @@ inline void update(Running& running, const Moments& batch, std::size_t count, st
 }
 
 }  // namespace reference
-
-#endif  // NORMKIT_TESTS_REFERENCE_NORMALIZATION_HPP_

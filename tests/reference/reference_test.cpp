@@ -1,9 +1,9 @@
 // The oracle is tested by what others computed: PyTorch's golden values, and numbers small enough for paper.
 #include <gtest/gtest.h>
 
-#include "../golden/expected.hpp"
-#include "../support/rule.hpp"
-#include "normalization.hpp"
+#include "golden/expected.hpp"
+#include "reference/normalization.hpp"
+#include "support/rule.hpp"
 
 namespace {
 

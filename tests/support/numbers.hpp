@@ -1,6 +1,5 @@
 // Test data that is the same on every machine: the standard library's distributions are not.
-#ifndef NORMKIT_TESTS_SUPPORT_NUMBERS_HPP_
-#define NORMKIT_TESTS_SUPPORT_NUMBERS_HPP_
+#pragma once
 
 #include <cmath>
 #include <cstddef>
@@ -50,5 +49,3 @@ std::vector<T> bell(std::size_t count, std::uint64_t seed, double mean = 0, doub
 }
 
 }  // namespace support
-
-#endif  // NORMKIT_TESTS_SUPPORT_NUMBERS_HPP_

@@ -22,8 +22,7 @@
 //   var      var                                                                 4  x - mean; its square; the sum; / n
 //
 // A sum counts as one: its lanes are short and corrected, and longer sums are merged one precision up.
-#ifndef NORMKIT_TESTS_SUPPORT_RULE_HPP_
-#define NORMKIT_TESTS_SUPPORT_RULE_HPP_
+#pragma once
 
 #include <gtest/gtest.h>
 
@@ -33,7 +32,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "../reference/normalization.hpp"
+#include "reference/normalization.hpp"
 
 namespace support {
 
@@ -177,5 +176,3 @@ template <class T>
 }
 
 }  // namespace support
-
-#endif  // NORMKIT_TESTS_SUPPORT_RULE_HPP_

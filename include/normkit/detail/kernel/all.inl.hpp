@@ -1,13 +1,15 @@
 // Everything that is compiled once for each instruction set, in order, and the table of it.
 
-#include <normkit/detail/kernel/gradients.inl.hpp>
-#include <normkit/detail/kernel/moments.inl.hpp>
-#include <normkit/detail/kernel/normalize.inl.hpp>
-#include <normkit/detail/kernel/statistics.inl.hpp>
-#include <normkit/detail/simd/lanes.inl.hpp>
+// clang-format off: each file uses the ones before it
 #include <normkit/detail/simd/pack.inl.hpp>
 #include <normkit/detail/simd/partial.inl.hpp>
+#include <normkit/detail/simd/lanes.inl.hpp>
 #include <normkit/detail/simd/wide.inl.hpp>
+#include <normkit/detail/kernel/moments.inl.hpp>
+#include <normkit/detail/kernel/normalize.inl.hpp>
+#include <normkit/detail/kernel/gradients.inl.hpp>
+#include <normkit/detail/kernel/statistics.inl.hpp>
+// clang-format on
 
 template <class T>
 inline constexpr Kernels<T> kernels{
