@@ -1,7 +1,6 @@
 // A little of everything that normkit computes. generic.cpp and native.cpp each compile a copy for a CPU of their own,
 // hence the unnamed namespace: the linker must not take one copy for both.
-#ifndef NORMKIT_TESTS_LINK_SAMPLE_HPP_
-#define NORMKIT_TESTS_LINK_SAMPLE_HPP_
+#pragma once
 
 #include <cmath>
 #include <cstddef>
@@ -67,5 +66,3 @@ std::vector<double> sample() {
 }
 
 }  // namespace
-
-#endif  // NORMKIT_TESTS_LINK_SAMPLE_HPP_
