@@ -1,6 +1,7 @@
 // Everything that is compiled once for each instruction set, in order, and the table of it.
 
-// clang-format off: each file uses the ones before it
+// Each file uses the ones before it.
+// clang-format off
 #include <normkit/detail/simd/pack.inl.hpp>
 #include <normkit/detail/simd/partial.inl.hpp>
 #include <normkit/detail/simd/lanes.inl.hpp>
@@ -37,5 +38,6 @@ inline constexpr Kernels<T> kernels{
     &add_gradients<T>,
 };
 
+#undef NORMKIT_VECTOR_EXTENSIONS
 #undef NORMKIT_EXACT
 #undef NORMKIT_INLINE

@@ -9,16 +9,16 @@ struct SumGradients {
   Element weight;
   Pack<T> sum[Slots], sum_x[Slots];
 
-  template <bool Whole>
-  NORMKIT_INLINE void step(int slot, Index i, Index n) {
+  template <bool Whole, int Slot>
+  NORMKIT_INLINE void step(Index i, Index n) {
     NORMKIT_EXACT
     const Pack<T> m = mean.template at<Whole>(i, n);
     Pack<T> xc = (load<Whole>(x + i, n, m) - m) - mean_lo.template at<Whole>(i, n);
     if constexpr (Rstd) xc = xc * rstd.template at<Whole>(i, n);
     Pack<T> d = load<Whole>(dy + i, n, Pack<T>::zero());
     if constexpr (Weight) d = d * weight.template at<Whole>(i, n);
-    sum[slot] = sum[slot] + d;
-    sum_x[slot] = sum_x[slot] + d * xc;
+    sum[Slot] = sum[Slot] + d;
+    sum_x[Slot] = sum_x[Slot] + d * xc;
   }
 };
 
@@ -53,8 +53,8 @@ struct ColumnGradients {
   Centre<T> centre;  // by element: from the first of these rows
   T *sum, *sum_x;
 
-  template <bool Whole>
-  NORMKIT_INLINE void step(int, Index c, Index n) {
+  template <bool Whole, int>
+  NORMKIT_INLINE void step(Index c, Index n) {
     NORMKIT_EXACT
     constexpr bool weighted = Kind == SumKind::weighted, dual = Kind == SumKind::dual;
     using Stat = std::conditional_t<dual, Uniform<T>, Elements<T>>;
@@ -70,7 +70,7 @@ struct ColumnGradients {
         row.mean = {Pack<T>::all(centre.mean[r])}, row.mean_lo = {Pack<T>::all(centre.mean_lo[r])},
         row.rstd = {Pack<T>::all(centre.rstd[r])};
       if constexpr (weighted) row.weight = {Pack<T>::all(centre.weight[r])};
-      row.template step<Whole>(0, 0, n);
+      row.template step<Whole, 0>(0, n);
     }
     store<Whole>(row.sum[0], sum + c, n);
     store<Whole>(row.sum_x[0], sum_x + c, n);
@@ -113,8 +113,8 @@ struct GradientOfInput {
   Group mean, mean_lo, mean_dy, slope, scale;
   Element weight;
 
-  template <bool Whole>
-  NORMKIT_INLINE void step(int, Index i, Index n) {
+  template <bool Whole, int>
+  NORMKIT_INLINE void step(Index i, Index n) {
     NORMKIT_EXACT
     const Pack<T> zero = Pack<T>::zero();
     const Pack<T> xc = (load<Whole>(x + i, n, zero) - mean.template at<Whole>(i, n)) - mean_lo.template at<Whole>(i, n);
@@ -140,7 +140,7 @@ void input_gradient_runs(const Block& block, const T* x, const T* dy, const Inpu
           {Pack<T>::all(terms.slope[g])},
           {Pack<T>::all(terms.scale[g])},
           {Weight ? terms.weight + p * block.plane_elements : nullptr}};
-      each_pack<T, lane_packs>(block.length, body);
+      each_pack<T, 1>(block.length, body);
     }
 }
 

@@ -8,10 +8,10 @@ struct SumAround {
   const T* x;
   Pack<T> pivot, sum[lane_packs];
 
-  template <bool Whole>
-  NORMKIT_INLINE void step(int slot, Index i, Index n) {
+  template <bool Whole, int Slot>
+  NORMKIT_INLINE void step(Index i, Index n) {
     NORMKIT_EXACT
-    sum[slot] = sum[slot] + (load<Whole>(x + i, n, pivot) - pivot);
+    sum[Slot] = sum[Slot] + (load<Whole>(x + i, n, pivot) - pivot);
   }
 };
 
@@ -20,12 +20,12 @@ struct SquaresAround {
   const T* x;
   Pack<T> mean, sum[lane_packs], squares[lane_packs];
 
-  template <bool Whole>
-  NORMKIT_INLINE void step(int slot, Index i, Index n) {
+  template <bool Whole, int Slot>
+  NORMKIT_INLINE void step(Index i, Index n) {
     NORMKIT_EXACT
     const Pack<T> d = load<Whole>(x + i, n, mean) - mean;
-    sum[slot] = sum[slot] + d;
-    squares[slot] = squares[slot] + d * d;
+    sum[Slot] = sum[Slot] + d;
+    squares[Slot] = squares[Slot] + d * d;
   }
 };
 
@@ -44,6 +44,9 @@ template <class T>
 void moments_runs(const Block& block, const T* x, Moments<T> out) noexcept {
   NORMKIT_EXACT
   const T n = static_cast<T>(block.elements());
+  T mean[max_groups];
+  // Each pass over all groups before the next one: the latencies at the end of one group's sum, a tree of additions
+  // and a division, overlap with the next group's.
   for (Index g = 0; g < block.groups; ++g) {
     const T* const first = x + g * block.group_stride;
     SumAround<T> sums{nullptr, Pack<T>::all(*first), {}};
@@ -51,13 +54,15 @@ void moments_runs(const Block& block, const T* x, Moments<T> out) noexcept {
       sums.x = first + p * block.plane_stride;
       each_pack<T, lane_packs>(block.length, sums);
     }
-    const T mean = *first + tree_sum(sums.sum) / n;
-    SquaresAround<T> squares{nullptr, Pack<T>::all(mean), {}, {}};
+    mean[g] = *first + tree_sum(sums.sum) / n;
+  }
+  for (Index g = 0; g < block.groups; ++g) {
+    SquaresAround<T> squares{nullptr, Pack<T>::all(mean[g]), {}, {}};
     for (Index p = 0; p < block.planes; ++p) {
-      squares.x = first + p * block.plane_stride;
+      squares.x = x + g * block.group_stride + p * block.plane_stride;
       each_pack<T, lane_packs>(block.length, squares);
     }
-    set_moments(mean, tree_sum(squares.sum), tree_sum(squares.squares), n, out.from(g));
+    set_moments(mean[g], tree_sum(squares.sum), tree_sum(squares.squares), n, out.from(g));
   }
 }
 
@@ -70,8 +75,8 @@ struct ColumnSums {
   const T* pivot;
   T* sum;
 
-  template <bool Whole>
-  NORMKIT_INLINE void step(int, Index c, Index n) {
+  template <bool Whole, int>
+  NORMKIT_INLINE void step(Index c, Index n) {
     NORMKIT_EXACT
     const Pack<T> zero = Pack<T>::zero(), k = load<Whole>(pivot + c, n, zero);
     Pack<T> s = load<Whole>(sum + c, n, zero);
@@ -87,8 +92,8 @@ struct ColumnSquares {
   const T* mean;
   T *sum, *squares;
 
-  template <bool Whole>
-  NORMKIT_INLINE void step(int, Index c, Index n) {
+  template <bool Whole, int>
+  NORMKIT_INLINE void step(Index c, Index n) {
     NORMKIT_EXACT
     const Pack<T> zero = Pack<T>::zero(), m = load<Whole>(mean + c, n, zero);
     Pack<T> s = load<Whole>(sum + c, n, zero), q = load<Whole>(squares + c, n, zero);

@@ -28,8 +28,8 @@ struct Normalize {
   Group mean, mean_lo, scale, shift;
   Element weight, bias;
 
-  template <bool Whole>
-  NORMKIT_INLINE void step(int, Index i, Index n) {
+  template <bool Whole, int>
+  NORMKIT_INLINE void step(Index i, Index n) {
     NORMKIT_EXACT
     Pack<T> v = load<Whole>(x + i, n, Pack<T>::zero());
     v = (v - mean.template at<Whole>(i, n)) - mean_lo.template at<Whole>(i, n);
@@ -55,7 +55,7 @@ void normalize_runs(const Block& block, const T* x, const Normalization<T>& term
                                                           {Pack<T>::all(terms.shift[g])},
                                                           {Weight ? terms.weight + element : nullptr},
                                                           {Bias ? terms.bias + element : nullptr}};
-      each_pack<T, lane_packs>(block.length, body);
+      each_pack<T, 1>(block.length, body);
     }
 }
 

@@ -25,31 +25,37 @@ NORMKIT_INLINE void store(Pack<T> pack, T* to, [[maybe_unused]] Index n) {
     store_part(pack, to, n);
 }
 
-/// Walks a run of `length` elements: body.step<true>(slot, i, width) for each whole register at element i, and
-/// body.step<false>(slot, i, n) for the last n elements. Registers of one round take the slots 0 .. Packs-1.
-template <class T, int Packs, class Body>
-NORMKIT_INLINE void each_pack(Index length, Body& body) {
+// Slots are template arguments rather than loop counters: a sum that is an array indexed by constants stays in
+// registers from the first optimization on, whatever the compiler unrolls.
+template <class T, int Slot, class Body>
+NORMKIT_INLINE void last_round(Index i, Index length, Body& body) {
   constexpr int width = Pack<T>::width;
+  if (i + width <= length)
+    body.template step<true, Slot>(i, width);
+  else if (i < length)
+    body.template step<false, Slot>(i, length - i);
+}
+
+template <class T, class Body, int... Slot>
+NORMKIT_INLINE void rounds(Index length, Body& body, std::integer_sequence<int, Slot...>) {
+  constexpr int width = Pack<T>::width, slots = sizeof...(Slot);
   Index i = 0;
-  for (; i + Packs * width <= length; i += Packs * width) {
-#pragma GCC unroll 8
-    for (int slot = 0; slot < Packs; ++slot) body.template step<true>(slot, i + slot * width, width);
-  }
-#pragma GCC unroll 8
-  for (int slot = 0; slot < Packs; ++slot) {
-    if (i + width > length) {
-      if (i < length) body.template step<false>(slot, i, length - i);
-      return;
-    }
-    body.template step<true>(slot, i, width);
-    i += width;
-  }
+  for (; i + slots * width <= length; i += slots * width)
+    (body.template step<true, Slot>(i + Slot * width, width), ...);
+  (last_round<T, Slot>(i + Slot * width, length, body), ...);
+}
+
+/// Walks a run of `length` elements in rounds of `Slots` registers: body.step<true, slot>(i, width) for each whole
+/// register at element i, and body.step<false, slot>(i, n) for the last n elements.
+template <class T, int Slots, class Body>
+NORMKIT_INLINE void each_pack(Index length, Body& body) {
+  rounds<T>(length, body, std::make_integer_sequence<int, Slots>{});
 }
 
 /// The upper half of each span of 2 * Half lanes moved onto the lower half.
 template <int Half, class T, int... Lane>
 NORMKIT_INLINE Pack<T> upper_half(Pack<T> p, std::integer_sequence<int, Lane...>) {
-#if defined(__GNUC__)
+#if NORMKIT_VECTOR_EXTENSIONS
   return {__builtin_shufflevector(p.raw, p.raw, ((Lane + Half) % Pack<T>::width)...)};
 #else
   return {{p.raw[(Lane + Half) % Pack<T>::width]...}};

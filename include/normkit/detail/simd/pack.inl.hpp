@@ -7,6 +7,11 @@
 #define NORMKIT_INLINE inline
 #endif
 
+// Vector extensions of g++ and clang; plain arrays elsewhere, and where NORMKIT_PLAIN_ARRAYS asks for them.
+#if defined(__GNUC__) && !defined(NORMKIT_PLAIN_ARRAYS)
+#define NORMKIT_VECTOR_EXTENSIONS 1
+#endif
+
 // Contraction of a * b + c into one rounding would give other bits where the CPU has FMA. g++ is told by the region's
 // pragma; clang's pragma holds only for the function it stands in, so every function with arithmetic begins with this.
 #if defined(__clang__)
@@ -19,7 +24,7 @@
 template <class T>
 struct Pack {
   static constexpr int width = NORMKIT_PACK_BYTES / static_cast<int>(sizeof(T));
-#if defined(__GNUC__)
+#if NORMKIT_VECTOR_EXTENSIONS
   typedef T Raw __attribute__((vector_size(NORMKIT_PACK_BYTES)));
   // Loading through this type compiles to one unaligned instruction; memcpy of 64 bytes is split by g++ and stalls.
   typedef T Memory __attribute__((vector_size(NORMKIT_PACK_BYTES), aligned(alignof(T)), may_alias));
@@ -47,7 +52,7 @@ struct Pack {
 
   static NORMKIT_INLINE Pack zero() { return {Raw{}}; }
   static NORMKIT_INLINE Pack all(T value) {
-#if defined(__GNUC__)
+#if NORMKIT_VECTOR_EXTENSIONS
     return {value - Raw{}};  // -0 stays -0: x - (+0) is x for every x
 #else
     Pack p;

@@ -1,0 +1,284 @@
+// One block at a time: each kernel against plain loops, and each instruction set against the baseline, bit by bit.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "kernel/sets.hpp"
+#include "support/lengths.hpp"
+#include "support/numbers.hpp"
+#include "support/rule.hpp"
+
+namespace {
+
+namespace nk = normkit::detail;
+using normkit::Index;
+using support::Real;
+
+/// A block of either walk, with room around it that no kernel may touch.
+struct Layout {
+  nk::Walk walk;
+  nk::Block block;
+  Index size;
+
+  Index at(Index group, Index plane, Index i) const {
+    return group * block.group_stride + plane * block.plane_stride + i;
+  }
+};
+
+Layout runs_layout(Index groups, Index planes, Index length) {
+  return {nk::runs, {groups, length, planes, groups * length, length, length}, groups * planes * length};
+}
+Layout lanes_layout(Index columns, Index rows) {
+  return {nk::lanes, {columns, 1, rows, columns + 3, 1, 1}, rows * (columns + 3)};
+}
+
+std::vector<Layout> layouts() {
+  std::vector<Layout> all;
+  for (const Index n : support::seams()) {
+    all.push_back(runs_layout(3, 1, n));
+    all.push_back(runs_layout(2, 3, n));
+    all.push_back(lanes_layout(n, 5));
+    all.push_back(lanes_layout(3, n));
+  }
+  all.push_back(runs_layout(1, 1, 4096));
+  all.push_back(lanes_layout(256, 64));
+  return all;
+}
+
+/// The memory of one case: x and dy begin `shift` elements after an aligned address.
+template <class T>
+struct Data {
+  std::vector<T> x, dy, out;
+  Index shift;
+
+  Data(const Layout& l, Index begin, double mean)
+      : x(support::bell<T>(static_cast<std::size_t>(l.size + begin), 7, mean)),
+        dy(support::bell<T>(static_cast<std::size_t>(l.size + begin), 8)),
+        out(x.size(), T(-77)),
+        shift(begin) {}
+  const T* x_at() const { return x.data() + shift; }
+  const T* dy_at() const { return dy.data() + shift; }
+  T* out_at() { return out.data() + shift; }
+};
+
+template <class T>
+std::vector<T> terms(Index count, std::uint64_t seed, double mean) {
+  return support::bell<T>(static_cast<std::size_t>(count), seed, mean, 0.25);
+}
+
+template <class T>
+Real wide_value(T value) {
+  return static_cast<Real>(value);
+}
+Real wide_value(nk::DoubleDouble value) { return static_cast<Real>(value.hi) + static_cast<Real>(value.lo); }
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+template <class T>
+class Kernels : public ::testing::Test {};
+using Scalars = ::testing::Types<float, double>;
+TYPED_TEST_SUITE(Kernels, Scalars);
+
+template <class T>
+struct MomentsResult {
+  std::vector<T> pivot;
+  std::vector<nk::Wide<T>> delta, m2;
+
+  explicit MomentsResult(Index groups) : pivot(size(groups)), delta(size(groups)), m2(size(groups)) {}
+  static std::size_t size(Index groups) { return static_cast<std::size_t>(groups); }
+  nk::Moments<T> view() { return {pivot.data(), delta.data(), m2.data()}; }
+  friend bool operator==(const MomentsResult& a, const MomentsResult& b) {
+    return same_bits(a.pivot, b.pivot) && same_bits(a.delta, b.delta) && same_bits(a.m2, b.m2);
+  }
+};
+
+TYPED_TEST(Kernels, MomentsAreThoseOfPlainLoopsWithTheSameBitsOnEverySet) {
+  using T = TypeParam;
+  for (const Layout& l : layouts())
+    for (const Index shift : {0, 1, 3}) {
+      const Data<T> data(l, shift, 100);
+      std::vector<MomentsResult<T>> results;
+      for (const auto& set : kernel_sets::all<T>()) {
+        results.emplace_back(l.block.groups);
+        set.kernels->moments[l.walk](l.block, data.x_at(), results.back().view());
+        EXPECT_TRUE(results.back() == results.front()) << set.name << " length " << l.block.length;
+      }
+      const auto n = static_cast<Real>(l.block.elements());
+      for (Index g = 0; g < l.block.groups; ++g) {
+        Real mean = 0, m2 = 0;
+        for (Index p = 0; p < l.block.planes; ++p)
+          for (Index i = 0; i < l.block.length; ++i) mean += static_cast<Real>(data.x_at()[l.at(g, p, i)]) / n;
+        for (Index p = 0; p < l.block.planes; ++p)
+          for (Index i = 0; i < l.block.length; ++i) {
+            const Real d = static_cast<Real>(data.x_at()[l.at(g, p, i)]) - mean;
+            m2 += d * d;
+          }
+        const auto k = static_cast<std::size_t>(g);
+        const Real u = support::unit_roundoff<T>(), sigma = std::sqrt(m2 / n);
+        // The correction leaves an error of the mean of a few u of the deviation, however large the mean is; a
+        // square has three roundings and the sum one for each of the up to 128 terms of a lane, of random sign.
+        EXPECT_LE(std::abs(static_cast<Real>(results[0].pivot[k]) + wide_value(results[0].delta[k]) - mean),
+                  4 * u * sigma + 1e-17L * std::abs(mean));
+        EXPECT_LE(std::abs(wide_value(results[0].m2[k]) - m2), (3 + std::sqrt(Real(128))) * u * m2 + 1e-16L * u);
+      }
+    }
+}
+
+TYPED_TEST(Kernels, MergedMomentsAreThoseOfTheWhole) {
+  using T = TypeParam;
+  for (const auto& set : kernel_sets::all<T>()) {
+    const Layout l = runs_layout(1, 1, 300);
+    const Data<T> data(l, 0, 1e4);
+    MomentsResult<T> whole(1), left(1), right(1);
+    set.kernels->moments[nk::runs](l.block, data.x_at(), whole.view());
+    set.kernels->moments[nk::runs](runs_layout(1, 1, 107).block, data.x_at(), left.view());
+    set.kernels->moments[nk::runs](runs_layout(1, 1, 193).block, data.x_at() + 107, right.view());
+    set.kernels->merge_moments(1, left.view(), 107, right.view(), 193);
+    const Real sigma = std::sqrt(wide_value(whole.m2[0]) / 300), u = support::unit_roundoff<T>();
+    const Real difference = (static_cast<Real>(left.pivot[0]) - static_cast<Real>(whole.pivot[0])) +
+                            (wide_value(left.delta[0]) - wide_value(whole.delta[0]));
+    EXPECT_LE(std::abs(difference), 8 * u * sigma);
+    EXPECT_LE(std::abs(wide_value(left.m2[0]) / wide_value(whole.m2[0]) - 1), 16 * u);
+  }
+}
+
+TYPED_TEST(Kernels, NormalizeIsTheFormulaInItsOrderOnEverySet) {
+  using T = TypeParam;
+  for (const Layout& l : layouts())
+    for (int kind = 0; kind < 4; ++kind) {
+      const Index groups = l.block.groups, elements = l.block.elements();
+      const auto mean = terms<T>(groups, 1, 100), lo = terms<T>(groups, 2, 0), scale = terms<T>(groups, 3, 1),
+                 shift = terms<T>(groups, 4, 0), weight = terms<T>(elements, 5, 1), bias = terms<T>(elements, 6, 0);
+      const bool by_weight = kind & 1, by_bias = kind & 2;
+      for (const auto& set : kernel_sets::all<T>()) {
+        Data<T> data(l, 1, 100);
+        std::vector<T> expected = data.out;
+        for (Index g = 0; g < groups; ++g)
+          for (Index p = 0; p < l.block.planes; ++p)
+            for (Index i = 0; i < l.block.length; ++i) {
+              const auto k = static_cast<std::size_t>(g), e = static_cast<std::size_t>(p * l.block.plane_elements + i);
+              volatile T v = data.x_at()[l.at(g, p, i)] - mean[k];  // volatile: every step is rounded on its own
+              v = v - lo[k];
+              v = v * scale[k];
+              if (by_weight) v = v * weight[e];
+              if (by_bias) v = v + bias[e];
+              if (kind == 0) v = v + shift[k];
+              expected[static_cast<std::size_t>(data.shift + l.at(g, p, i))] = v;
+            }
+        set.kernels->normalize[l.walk][kind](l.block, data.x_at(),
+                                             {mean.data(), lo.data(), scale.data(), shift.data(),
+                                              by_weight ? weight.data() : nullptr, by_bias ? bias.data() : nullptr},
+                                             data.out_at());
+        EXPECT_TRUE(same_bits(data.out, expected)) << set.name << " kind " << kind << " length " << l.block.length;
+      }
+    }
+}
+
+TYPED_TEST(Kernels, SumsOfGradientsAreThoseOfPlainLoopsWithTheSameBitsOnEverySet) {
+  using T = TypeParam;
+  for (const Layout& l : layouts())
+    for (const nk::SumKind kind : {nk::SumKind::plain, nk::SumKind::weighted, nk::SumKind::dual}) {
+      const bool dual = kind == nk::SumKind::dual, weighted = kind == nk::SumKind::weighted;
+      const Index groups = l.block.groups, elements = l.block.elements(), stats = dual ? elements : groups;
+      const auto mean = terms<T>(stats, 1, 100), lo = terms<T>(stats, 2, 0), rstd = terms<T>(stats, 3, 1),
+                 weight = terms<T>(elements, 4, 1);
+      const Data<T> data(l, 1, 100);
+      std::vector<std::vector<nk::Wide<T>>> all_dy, all_dy_x;
+      for (const auto& set : kernel_sets::all<T>()) {
+        all_dy.emplace_back(MomentsResult<T>::size(groups));
+        all_dy_x.emplace_back(MomentsResult<T>::size(groups));
+        set.kernels->sums[l.walk][static_cast<int>(kind)](
+            l.block, data.x_at(), data.dy_at(),
+            {mean.data(), lo.data(), dual ? rstd.data() : nullptr, weighted ? weight.data() : nullptr},
+            {all_dy.back().data(), all_dy_x.back().data()});
+        EXPECT_TRUE(same_bits(all_dy.back(), all_dy[0]) && same_bits(all_dy_x.back(), all_dy_x[0])) << set.name;
+      }
+      for (Index g = 0; g < groups; ++g) {
+        Real dy = 0, dy_x = 0, size = 0, size_x = 0;
+        for (Index p = 0; p < l.block.planes; ++p)
+          for (Index i = 0; i < l.block.length; ++i) {
+            const auto e = static_cast<std::size_t>(p * l.block.plane_elements + i);
+            const std::size_t s = dual ? e : static_cast<std::size_t>(g);
+            const Real xc = (static_cast<Real>(data.x_at()[l.at(g, p, i)]) - static_cast<Real>(mean[s]) -
+                             static_cast<Real>(lo[s])) *
+                            (dual ? static_cast<Real>(rstd[s]) : 1);
+            const Real d =
+                static_cast<Real>(data.dy_at()[l.at(g, p, i)]) * (weighted ? static_cast<Real>(weight[e]) : 1);
+            dy += d;
+            dy_x += d * xc;
+            size += std::abs(d);
+            size_x += std::abs(d * xc);
+          }
+        // Five roundings in a term, and one of random sign for each of the up to 128 terms of a lane.
+        const Real bound = (5 + std::sqrt(Real(128))) * support::unit_roundoff<T>();
+        EXPECT_LE(std::abs(wide_value(all_dy[0][static_cast<std::size_t>(g)]) - dy), bound * size);
+        EXPECT_LE(std::abs(wide_value(all_dy_x[0][static_cast<std::size_t>(g)]) - dy_x), bound * size_x);
+      }
+    }
+}
+
+TYPED_TEST(Kernels, TheGradientOfTheInputIsTheFormulaInItsOrderOnEverySet) {
+  using T = TypeParam;
+  for (const Layout& l : layouts())
+    for (const bool weighted : {false, true}) {
+      const Index groups = l.block.groups, elements = l.block.elements();
+      const auto mean = terms<T>(groups, 1, 100), lo = terms<T>(groups, 2, 0), mean_dy = terms<T>(groups, 3, 0),
+                 slope = terms<T>(groups, 4, 0), scale = terms<T>(groups, 5, 1), weight = terms<T>(elements, 6, 1);
+      for (const auto& set : kernel_sets::all<T>()) {
+        Data<T> data(l, 3, 100);
+        std::vector<T> expected = data.out;
+        for (Index g = 0; g < groups; ++g)
+          for (Index p = 0; p < l.block.planes; ++p)
+            for (Index i = 0; i < l.block.length; ++i) {
+              const auto k = static_cast<std::size_t>(g), e = static_cast<std::size_t>(p * l.block.plane_elements + i);
+              volatile T xc = data.x_at()[l.at(g, p, i)] - mean[k], d = data.dy_at()[l.at(g, p, i)];
+              xc = xc - lo[k];
+              if (weighted) d = d * weight[e];
+              d = d - mean_dy[k];
+              volatile T product = xc * slope[k];
+              d = d - product;
+              expected[static_cast<std::size_t>(data.shift + l.at(g, p, i))] = d * scale[k];
+            }
+        set.kernels->gradient[l.walk][weighted ? 1 : 0](
+            l.block, data.x_at(), data.dy_at(),
+            {mean.data(), lo.data(), mean_dy.data(), slope.data(), scale.data(), weighted ? weight.data() : nullptr},
+            data.out_at());
+        EXPECT_TRUE(same_bits(data.out, expected)) << set.name << " length " << l.block.length;
+      }
+    }
+}
+
+TYPED_TEST(Kernels, AConstantGroupHasNoVarianceAndItsOwnValueAsMean) {
+  using T = TypeParam;
+  for (const auto& set : kernel_sets::all<T>())
+    for (const Index n : support::seams())
+      for (const Layout& l : {runs_layout(2, 1, n), lanes_layout(2, n)}) {
+        const std::vector<T> x(static_cast<std::size_t>(l.size), T(0.1));
+        MomentsResult<T> got(l.block.groups);
+        set.kernels->moments[l.walk](l.block, x.data(), got.view());
+        EXPECT_EQ(got.pivot[1], T(0.1));
+        EXPECT_EQ(wide_value(got.delta[1]), 0);
+        EXPECT_EQ(wide_value(got.m2[1]), 0);
+      }
+}
+
+TYPED_TEST(Kernels, NanStaysInItsGroup) {
+  using T = TypeParam;
+  for (const auto& set : kernel_sets::all<T>())
+    for (const Layout& l : {runs_layout(3, 2, 21), lanes_layout(3, 21)}) {
+      Data<T> data(l, 0, 1);
+      data.x[static_cast<std::size_t>(l.at(1, 1, 0))] = std::numeric_limits<T>::quiet_NaN();
+      MomentsResult<T> got(3);
+      set.kernels->moments[l.walk](l.block, data.x_at(), got.view());
+      EXPECT_TRUE(std::isfinite(wide_value(got.m2[0])) && std::isfinite(wide_value(got.m2[2])));
+      EXPECT_TRUE(std::isnan(wide_value(got.m2[1])));
+    }
+}
+
+}  // namespace

@@ -1,0 +1,96 @@
+// How a view is cut: every element once, in blocks and chunks that depend on nothing but the shape.
+#include <gtest/gtest.h>
+
+#include <normkit/detail/plan/plan.hpp>
+#include <vector>
+
+namespace {
+
+using normkit::Index;
+using normkit::detail::lanes;
+using normkit::detail::max_groups;
+using normkit::detail::Plan;
+using normkit::detail::runs;
+using normkit::detail::StatView;
+using normkit::detail::Tile;
+using normkit::detail::TileBlock;
+
+std::vector<StatView> views() {
+  return {{1, 1, 1, 2},     {1, 1, 100, 10},  {1, 1, 7, 4095},   {1, 1, 3, 4096},  {1, 1, 2, 4097},
+          {1, 1, 2, 70001}, {1, 32, 5, 49},   {1, 3, 4, 10007},  {1, 300, 2, 64},  {2, 3, 5, 7},
+          {1, 1, 9, 1},     {1, 20, 100, 1},  {1, 7001, 3, 1},   {1, 100, 257, 1}, {1, 33, 2050, 1},
+          {4, 5, 100, 1},   {3, 130, 300, 1}, {1, 200000, 2, 1}, {1, 5000, 3, 33}, {1, 1, 1, 1000003}};
+}
+
+/// Calls visit(statistic, element of the group, offset) for everything that a block covers.
+template <class Visit>
+void each_element(const Tile& tile, const TileBlock& at, const Visit& visit) {
+  for (Index g = 0; g < at.block.groups; ++g)
+    for (Index p = 0; p < at.block.planes; ++p)
+      for (Index i = 0; i < at.block.length; ++i)
+        visit(tile.first + g, at.element + p * at.block.plane_elements + i,
+              tile.offset + at.offset + g * at.block.group_stride + p * at.block.plane_stride + i);
+}
+
+TEST(Plan, CoversEveryElementOnceAndNamesItRight) {
+  for (const StatView& v : views()) {
+    const Plan plan(v);
+    std::vector<char> seen(static_cast<std::size_t>(v.size()), 0);
+    for (Index t = 0; t < plan.tiles(); ++t)
+      for (Index b = 0; b < plan.blocks(); ++b)
+        each_element(plan.tile(t), plan.block(plan.tile(t), b), [&](Index stat, Index element, Index offset) {
+          const Index s = stat / v.kept, k = stat % v.kept, o = element / v.inner, i = element % v.inner;
+          ASSERT_EQ(offset, ((s * v.outer + o) * v.kept + k) * v.inner + i);
+          ++seen[static_cast<std::size_t>(offset)];
+        });
+    for (const char times : seen) ASSERT_EQ(times, 1) << "kept " << v.kept << " inner " << v.inner;
+  }
+}
+
+TEST(Plan, ChunksAreRunsOfBlocksThatAddUp) {
+  for (const StatView& v : views()) {
+    const Plan plan(v);
+    Index next = 0, elements = 0;
+    for (Index c = 0; c < plan.chunks(); ++c) {
+      EXPECT_EQ(plan.chunk_begin(c), next);
+      next = plan.chunk_end(c);
+      Index in_blocks = 0;
+      for (Index b = plan.chunk_begin(c); b < next; ++b) in_blocks += plan.block(plan.tile(0), b).block.elements();
+      EXPECT_EQ(plan.chunk_count(c), in_blocks);
+      elements += in_blocks;
+    }
+    EXPECT_EQ(next, plan.blocks());
+    EXPECT_EQ(elements, v.count());
+  }
+}
+
+TEST(Plan, BlocksFitTheCacheAndKernelsAndChunksBoundTheScratch) {
+  for (const StatView& v : views()) {
+    const Plan plan(v);
+    EXPECT_EQ(plan.walk(), v.inner > 1 ? runs : lanes);
+    EXPECT_LE(plan.chunks(), 64);
+    for (Index t = 0; t < plan.tiles(); ++t) {
+      EXPECT_GE(plan.tile(t).groups, 1);
+      EXPECT_LE(plan.tile(t).groups, max_groups);
+      for (Index b = 0; b < plan.blocks(); ++b) {
+        EXPECT_GE(plan.block(plan.tile(t), b).block.elements(), 1);
+        EXPECT_LE(plan.block(plan.tile(t), b).block.elements(), 4096);
+      }
+    }
+  }
+}
+
+TEST(Plan, TheLastSegmentOfALongRunIsNotMuchShorterThanTheOthers) {
+  const Plan plan(StatView{1, 1, 1, 4097});  // not 4096 and 1
+  ASSERT_EQ(plan.blocks(), 2);
+  EXPECT_EQ(plan.block(plan.tile(0), 0).block.length, 2112);
+  EXPECT_EQ(plan.block(plan.tile(0), 1).block.length, 1985);
+}
+
+TEST(Plan, ShortRowsShareATileAndLongOnesHaveTheirOwn) {
+  EXPECT_EQ(Plan(StatView{1, 1, 100, 64}).tile(0).groups, 8);
+  EXPECT_EQ(Plan(StatView{1, 1, 100, 64}).tile(12).groups, 4);
+  EXPECT_EQ(Plan(StatView{1, 1, 100, 4096}).tile(0).groups, 1);
+}
+
+}  // namespace
