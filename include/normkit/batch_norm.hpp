@@ -20,11 +20,13 @@ struct BatchNormOptions {
 template <int Dimensions>
 struct SpatialRank {
   static constexpr bool fits(int rank) { return rank == Dimensions + 2 || (Dimensions == 1 && rank == 2); }
-  static std::string name() { return "BatchNorm" + std::to_string(Dimensions) + "d"; }
+  static constexpr std::string_view name() {
+    return Dimensions == 1 ? "BatchNorm1d" : Dimensions == 2 ? "BatchNorm2d" : "BatchNorm3d";
+  }
 };
 struct AnyRank {
   static constexpr bool fits(int rank) { return rank >= 2; }
-  static std::string name() { return "BatchNorm"; }
+  static constexpr std::string_view name() { return "BatchNorm"; }
 };
 
 /// Batch normalization: one mean and variance for each channel, over all other axes.
@@ -91,25 +93,27 @@ class BatchNorm : public detail::Layer<BatchNorm<T, Ranks>, T, 1, Eigen::ColMajo
 
  private:
   static constexpr bool fits(int rank, int) { return Ranks::fits(rank); }
-  static std::string name() { return Ranks::name(); }
+  static constexpr std::string_view name() { return Ranks::name(); }
 
   static Index checked(Index num_features, const BatchNormOptions& options) {
     if (num_features < 1)
-      throw argument_error(name() + ": expected num_features of at least 1, got " + std::to_string(num_features));
+      throw argument_error(std::string(name()) + ": expected num_features of at least 1, got " +
+                           std::to_string(num_features));
     detail::require_eps(name(), options.eps);
     if (options.momentum && !(*options.momentum >= 0.0 && *options.momentum <= 1.0))
-      throw argument_error(name() + ": expected momentum in [0, 1], got " + detail::python_number(*options.momentum));
+      throw argument_error(std::string(name()) + ": expected momentum in [0, 1], got " +
+                           detail::python_number(*options.momentum));
     return num_features;
   }
 
   detail::StatView view_of(const detail::Shape& shape) const {
     const Index axis = options_.channel_axis + (options_.channel_axis < 0 ? shape.rank : 0);
     if (axis < 0 || axis >= shape.rank)
-      throw argument_error(name() + ": expected channel_axis in [-" + std::to_string(shape.rank) + ", " +
+      throw argument_error(std::string(name()) + ": expected channel_axis in [-" + std::to_string(shape.rank) + ", " +
                            std::to_string(shape.rank) + ") for x of shape " + shape.text() + ", got " +
                            std::to_string(options_.channel_axis));
     if (shape[axis] != num_features_)
-      throw shape_error(name() + ": expected " + std::to_string(num_features_) + " channels on axis " +
+      throw shape_error(std::string(name()) + ": expected " + std::to_string(num_features_) + " channels on axis " +
                         std::to_string(axis) + ", got " + std::to_string(shape[axis]) + " in x of shape " +
                         shape.text());
     this->require_parameters(num_features_);
@@ -121,18 +125,20 @@ class BatchNorm : public detail::Layer<BatchNorm<T, Ranks>, T, 1, Eigen::ColMajo
 
   void require_batch(const detail::StatView& view) const {
     if (view.count() == 1)
-      throw shape_error(name() + ": Expected more than 1 value per channel when training, got 1 for each of " +
+      throw shape_error(std::string(name()) +
+                        ": Expected more than 1 value per channel when training, got 1 for each of " +
                         std::to_string(num_features_) + " channels");
   }
   void require_running_var() const {
     for (Index c = 0; c < num_features_; ++c)
       if (running_.var(c) < T(0))
-        throw argument_error(name() + ": expected running_var of at least 0, got " +
+        throw argument_error(std::string(name()) + ": expected running_var of at least 0, got " +
                              detail::python_number(static_cast<double>(running_.var(c))) + " in channel " +
                              std::to_string(c));
   }
   void require_evaluation() const {
-    if (this->is_training()) throw state_error(name() + ": op() is for evaluation, and this layer is training");
+    if (this->is_training())
+      throw state_error(std::string(name()) + ": op() is for evaluation, and this layer is training");
   }
 
   detail::Affine<T> affine() const noexcept {

@@ -62,7 +62,7 @@ class LayerNorm : public detail::Layer<LayerNorm<T, Rank, Layout>, T, Rank, Layo
 
  private:
   static constexpr bool fits(int rank, int layout) { return rank >= Rank && (Rank == 1 || layout == Layout); }
-  static std::string name() { return "LayerNorm"; }
+  static constexpr std::string_view name() { return "LayerNorm"; }
 
   static const NormalizedShape& checked(const NormalizedShape& shape, const LayerNormOptions& options) {
     for (const Index extent : shape)

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include <normkit/detail/view/shape.hpp>
 #include <normkit/error.hpp>
@@ -24,38 +25,39 @@ inline std::string python_number(double value) {
   return plain && text.find('.') == std::string::npos ? text + ".0" : text;
 }
 
-inline void require_eps(const std::string& layer, double eps) {
+inline void require_eps(std::string_view layer, double eps) {
   if (!(eps >= 0.0) || std::isinf(eps))
-    throw argument_error(layer + ": expected eps to be finite and at least 0, got " + python_number(eps));
+    throw argument_error(std::string(layer) + ": expected eps to be finite and at least 0, got " + python_number(eps));
 }
 
 /// The extents multiply to a number that the tensor's index type holds.
-inline void require_extents(const std::string& layer, const Shape& shape) {
+inline void require_extents(std::string_view layer, const Shape& shape) {
   if (!checked_product(shape.axes(), shape.index_limit))
-    throw shape_error(layer + ": expected extents whose product is at most " + std::to_string(shape.index_limit) +
-                      ", got x of shape " + shape.text());
+    throw shape_error(std::string(layer) + ": expected extents whose product is at most " +
+                      std::to_string(shape.index_limit) + ", got x of shape " + shape.text());
 }
 
-inline void require_same_shape(const std::string& layer, const char* name, const Shape& expected, const Shape& got) {
+inline void require_same_shape(std::string_view layer, const char* name, const Shape& expected, const Shape& got) {
   if (!(expected == got))
-    throw shape_error(layer + ": expected " + name + " of shape " + expected.text() + " as x has, got " + got.text());
+    throw shape_error(std::string(layer) + ": expected " + name + " of shape " + expected.text() + " as x has, got " +
+                      got.text());
 }
 
-inline void require_size(const std::string& layer, const char* name, Index expected, Index got) {
+inline void require_size(std::string_view layer, const char* name, Index expected, Index got) {
   if (expected != got)
-    throw shape_error(layer + ": expected " + std::to_string(expected) + " elements of " + name + ", got " +
-                      std::to_string(got));
+    throw shape_error(std::string(layer) + ": expected " + std::to_string(expected) + " elements of " + name +
+                      ", got " + std::to_string(got));
 }
 
 /// An output is another tensor than the input, or the same elements one for one.
 template <Scalar T>
-void require_no_partial_overlap(const std::string& layer, const char* input_name, const T* input,
-                                const char* output_name, const T* output, Index size) {
+void require_no_partial_overlap(std::string_view layer, const char* input_name, const T* input, const char* output_name,
+                                const T* output, Index size) {
   const auto in = reinterpret_cast<std::uintptr_t>(input), out = reinterpret_cast<std::uintptr_t>(output);
   const auto bytes = static_cast<std::uintptr_t>(size) * sizeof(T), gap = in < out ? out - in : in - out;
   if (gap != 0 && gap < bytes)
-    throw argument_error(layer + ": expected " + output_name + " to be " + input_name + " or apart from it, got " +
-                         output_name + " that begins " + std::to_string(gap) + " bytes " +
+    throw argument_error(std::string(layer) + ": expected " + output_name + " to be " + input_name +
+                         " or apart from it, got " + output_name + " that begins " + std::to_string(gap) + " bytes " +
                          (in < out ? "after " : "before ") + input_name + ", which has " + std::to_string(bytes));
 }
 

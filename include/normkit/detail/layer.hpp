@@ -11,7 +11,7 @@ namespace normkit::detail {
 /// What all layers have in common: the ways of calling them, their parameters, and the checks on tensors. A layer
 /// `Derived` gives the rest:
 ///   static constexpr bool fits(rank, layout)      which tensors it takes, known at compile time
-///   std::string name() const                      for messages
+///   static std::string_view name()                for messages
 ///   StatView view_of(const Shape&) const          checks a shape against the layer; throws
 ///   normalize(device, view, x, y, Saved&)         forward; all that can fail comes before the first write
 ///   infer_view(device, view, x, y) const          forward of evaluation, nothing kept
@@ -219,12 +219,12 @@ class Layer {
   }
   void require_forward(const Saved& saved, const Shape& shape) const {
     if (saved.source == Saved::Source::none)
-      throw state_error(derived().name() + ": backward needs a forward before it");
+      throw state_error(std::string(derived().name()) + ": backward needs a forward before it");
     if (!(saved.shape == shape))
-      throw state_error(derived().name() + ": expected x of shape " + saved.shape.text() +
+      throw state_error(std::string(derived().name()) + ": expected x of shape " + saved.shape.text() +
                         " as in the forward that was saved, got " + shape.text());
     if (saved.in_place)
-      throw state_error(derived().name() + ": the forward was in place and has overwritten its input");
+      throw state_error(std::string(derived().name()) + ": the forward was in place and has overwritten its input");
   }
 
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }
