@@ -153,7 +153,8 @@ def main():
     says = "Coloured: the elements that share one mean and variance. (N, C, H, W), RowMajor; N = 3, C = 3, H·W = 4."
     axes.text(width / 2, 0.98, says, ha="center", va="center", fontsize=10, color=MUTED)
     path = pathlib.Path(__file__).with_name("axes.svg")
-    figure.savefig(path, transparent=True, metadata={"Date": None, "Title": "Which axes BatchNorm and LayerNorm reduce"})
+    metadata = {"Date": None, "Title": "Which axes BatchNorm and LayerNorm reduce"}  # no date: the same file every time
+    figure.savefig(path, transparent=True, metadata=metadata)
     path.write_text("\n".join(line.rstrip() for line in path.read_text().splitlines()) + "\n")
 
 
