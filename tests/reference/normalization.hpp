@@ -49,19 +49,25 @@ inline Reals mean_by_group(const Reals& terms, const Grouping& g) {
   return result;
 }
 
-/// One mean and one biased variance for each group.
+/// One mean and one biased variance for each group. What the mean lacks where it is far greater than the deviation
+/// stands in `mean_rest`; empty, it is zero.
 struct Moments {
-  Reals mean, var;
+  Reals mean, var, mean_rest = {};
+
+  /// x - mean
+  Real centred(Real x, std::size_t group) const {
+    return (x - mean[group]) - (mean_rest.empty() ? 0 : mean_rest[group]);
+  }
 };
 
 inline Moments moments(const Reals& x, const Grouping& g) {
   Moments result;
+  Reals rest(x.size()), squares(x.size());
   result.mean = mean_by_group(x, g);
-  Reals squares(x.size());
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const Real difference = x[i] - result.mean[g.group[i]];
-    squares[i] = difference * difference;
-  }
+  for (std::size_t i = 0; i < x.size(); ++i) rest[i] = x[i] - result.mean[g.group[i]];
+  result.mean_rest = mean_by_group(rest, g);
+  for (std::size_t i = 0; i < x.size(); ++i)
+    squares[i] = result.centred(x[i], g.group[i]) * result.centred(x[i], g.group[i]);
   result.var = mean_by_group(squares, g);
   return result;
 }
@@ -71,7 +77,7 @@ inline Real rstd(Real var, Real eps) { return var + eps == 0 ? Real(0) : 1 / std
 
 inline Reals normalized(const Reals& x, const Grouping& g, const Moments& m, Real eps) {
   Reals xhat(x.size());
-  for (std::size_t i = 0; i < x.size(); ++i) xhat[i] = (x[i] - m.mean[g.group[i]]) * rstd(m.var[g.group[i]], eps);
+  for (std::size_t i = 0; i < x.size(); ++i) xhat[i] = m.centred(x[i], g.group[i]) * rstd(m.var[g.group[i]], eps);
   return xhat;
 }
 

@@ -57,6 +57,15 @@ TEST(Reference, AgreesWithPaper) {
   EXPECT_EQ(running.batches, 2);
 }
 
+TEST(Reference, KnowsAFarMeanBeyondItsOwnDigits) {
+  const Grouping g = per_channel({3, 1}, 1);
+  const Real step = std::ldexp(Real(1), -40);  // the mean is 2^20 + 4/3 steps, of which one Real keeps three bits
+  const Real far = std::ldexp(Real(1), 20);
+  const Moments m = moments({far, far + step, far + 3 * step}, g);
+  EXPECT_NEAR(static_cast<double>(m.centred(far, 0) / step), -4.0 / 3, 1e-15);
+  EXPECT_NEAR(static_cast<double>(m.var[0] / (step * step)), 14.0 / 9, 1e-15);
+}
+
 TEST(Reference, ConstantGroupWithoutEpsGivesItsBias) {
   const Grouping g = per_channel({3, 1}, 1);
   const Reals x{7, 7, 7};

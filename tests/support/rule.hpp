@@ -16,10 +16,13 @@
 //                                                                                   difference, * rstd
 //   dweight  sum |dy| xi                                                         7  in xhat 4; * dy; the sum; + old
 //   dbias    sum |dy|                                                            3  the sum; + old; its store
-//   running  |(1-m) old| + m |new|, mean|x| as |new| for the mean                5  the statistic; 1 - m; the products;
-//                                                                                   the sum
+//   var      var                                                                 6  x - mean, which is squared and so
+//                                                                                   counts twice; the square; the sum;
+//                                                                                   / n; the store
 //   mean     mean|x|                                                             2  the sum; the store
-//   var      var                                                                 4  x - mean; its square; the sum; / n
+//   running  |(1-m) old| + m |new|, mean|x| as |new| for the mean                6  as var: the update itself is made
+//   one
+//                                                                                   precision up and stored once
 //
 // A sum counts as one: its lanes are short and corrected, and longer sums are merged one precision up.
 #pragma once
@@ -44,7 +47,7 @@ using reference::Reals;
 using reference::Statistics;
 
 namespace roundings {
-inline constexpr int y = 6, dx = 10, dweight = 7, dbias = 3, running = 5, mean = 2, var = 4;
+inline constexpr int y = 6, dx = 10, dweight = 7, dbias = 3, running = 6, mean = 2, var = 6;
 }
 
 /// Exact values with the cond of each.
@@ -100,12 +103,13 @@ inline ExpectedGradients expected_gradients(const Reals& x, const Reals& dy, con
           {exact.dbias, reference::sum_by(magnitudes(dy), g.param, g.params)}};
 }
 
-/// A gradient added to what was there.
+/// A gradient added to what was there; an empty `old` is zero.
 inline Expected added(const Expected& gradient, const Reals& old) {
   Expected sum = gradient;
-  for (std::size_t i = 0; i < old.size(); ++i) {
-    sum.exact[i] += old[i];
-    sum.cond[i] += std::abs(old[i]);
+  if (old.empty()) return sum;
+  for (std::size_t i = 0; i < sum.exact.size(); ++i) {
+    sum.exact[i] += old.at(i);
+    sum.cond[i] += std::abs(old.at(i));
   }
   return sum;
 }

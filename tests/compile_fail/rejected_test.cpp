@@ -1,0 +1,135 @@
+// What the type system turns away: each line would not compile, and a requires-expression says so.
+#include <gtest/gtest.h>
+#include <normkit/normkit.hpp>
+
+#include <array>
+#include <type_traits>
+#include <unsupported/Eigen/CXX11/Tensor>
+
+namespace {
+
+using normkit::BatchNorm;
+using normkit::BatchNorm1d;
+using normkit::BatchNorm2d;
+using normkit::BatchNorm3d;
+using normkit::LayerNorm;
+
+template <int Rank, class T = float>
+using Rows = Eigen::Tensor<T, Rank, Eigen::RowMajor>;
+template <int Rank, class T = float>
+using Columns = Eigen::Tensor<T, Rank, Eigen::ColMajor>;
+template <int Rank>
+using ConstMap = Eigen::TensorMap<const Rows<Rank>>;
+
+template <class Norm, class X, class Y = X>
+concept Forwards = requires(Norm norm, const X x, Y y) {
+  norm.forward(x, y);
+};
+template <class Norm, class X, class Y = X>
+concept Infers = requires(const Norm norm, const X x, Y y) {
+  norm.infer(x, y);
+};
+template <class Norm, class X, class Dy = X, class Dx = X>
+concept Backwards = requires(Norm norm, const X x, const Dy dy, Dx dx) {
+  norm.backward(x, dy, dx);
+};
+template <class Norm, class X>
+concept Calls = requires(Norm norm, const X x) {
+  norm(x);
+};
+template <class Norm, class X, class Y = X>
+concept Takes = Forwards<Norm, X, Y> && Infers<Norm, X, Y> && Backwards<Norm, X, X, Y> && Calls<Norm, X>;
+template <class Norm, class X, class Y = X>
+concept TurnsAway = !Forwards<Norm, X, Y> && !Infers<Norm, X, Y> && !Backwards<Norm, X, X, Y>;
+
+template <template <class> class Norm, class T>
+concept HasScalar = requires {
+  typename Norm<T>;
+};
+
+TEST(Rank, OfBatchNorm1dIsTwoOrThree) {
+  EXPECT_TRUE((Takes<BatchNorm1d<float>, Rows<2>>)&&(Takes<BatchNorm1d<float>, Rows<3>>));
+  EXPECT_TRUE((TurnsAway<BatchNorm1d<float>, Rows<1>>)&&(TurnsAway<BatchNorm1d<float>, Rows<4>>));
+  EXPECT_FALSE((Calls<BatchNorm1d<float>, Rows<4>>));
+}
+
+TEST(Rank, OfBatchNorm2dIsFour) {
+  EXPECT_TRUE((Takes<BatchNorm2d<float>, Rows<4>>));
+  EXPECT_TRUE((TurnsAway<BatchNorm2d<float>, Rows<3>>)&&(TurnsAway<BatchNorm2d<float>, Rows<5>>));
+  EXPECT_FALSE((Calls<BatchNorm2d<float>, Rows<3>>));
+}
+
+TEST(Rank, OfBatchNorm3dIsFive) {
+  EXPECT_TRUE((Takes<BatchNorm3d<float>, Rows<5>>));
+  EXPECT_TRUE((TurnsAway<BatchNorm3d<float>, Rows<4>>)&&(TurnsAway<BatchNorm3d<float>, Rows<6>>));
+}
+
+TEST(Rank, OfBatchNormIsTwoAtLeast) {
+  EXPECT_TRUE((Takes<BatchNorm<float>, Rows<2>>)&&(Takes<BatchNorm<float>, Rows<6>>));
+  EXPECT_TRUE((TurnsAway<BatchNorm<float>, Rows<1>>)&&(TurnsAway<BatchNorm<float>, Rows<0>>));
+}
+
+TEST(Rank, OfLayerNormIsThatOfNormalizedShapeAtLeast) {
+  EXPECT_TRUE((Takes<LayerNorm<float, 3>, Rows<3>>)&&(Takes<LayerNorm<float, 3>, Rows<4>>));
+  EXPECT_TRUE((TurnsAway<LayerNorm<float, 3>, Rows<2>>));
+  EXPECT_TRUE((TurnsAway<LayerNorm<float>, Rows<0>>));
+}
+
+TEST(Rank, OfOutputsIsThatOfTheInput) {
+  EXPECT_TRUE((TurnsAway<BatchNorm<float>, Rows<3>, Rows<4>>));
+  EXPECT_TRUE((TurnsAway<LayerNorm<float>, Rows<3>, Rows<2>>));
+  EXPECT_FALSE((Backwards<LayerNorm<float>, Rows<3>, Rows<2>, Rows<3>>));
+  EXPECT_FALSE((Backwards<BatchNorm<float>, Rows<3>, Rows<2>, Rows<3>>));
+}
+
+TEST(Layout, OfOutputsIsThatOfTheInput) {
+  EXPECT_TRUE((TurnsAway<BatchNorm<float>, Rows<3>, Columns<3>>));
+  EXPECT_TRUE((TurnsAway<LayerNorm<float>, Columns<3>, Rows<3>>));
+  EXPECT_FALSE((Backwards<BatchNorm<float>, Rows<3>, Columns<3>, Rows<3>>));
+}
+
+TEST(Layout, OfSeveralNormalizedAxesIsPartOfTheType) {
+  EXPECT_TRUE((Takes<LayerNorm<float, 2, Eigen::ColMajor>, Columns<3>>));
+  EXPECT_TRUE((TurnsAway<LayerNorm<float, 2>, Columns<3>>));
+  EXPECT_TRUE((TurnsAway<LayerNorm<float, 2, Eigen::ColMajor>, Rows<3>>));
+  EXPECT_TRUE((Takes<LayerNorm<float, 1>, Columns<3>>)) << "one axis lies the same in both";
+}
+
+TEST(Scalar, IsFloatOrDouble) {
+  EXPECT_TRUE((HasScalar<BatchNorm, double>)&&(HasScalar<LayerNorm, float>));
+  EXPECT_FALSE((HasScalar<BatchNorm, int>) || (HasScalar<LayerNorm, int>));
+  EXPECT_FALSE((HasScalar<BatchNorm2d, long double>) || (HasScalar<LayerNorm, bool>));
+}
+
+TEST(Scalar, OfTensorsIsThatOfTheLayer) {
+  EXPECT_TRUE((TurnsAway<BatchNorm<float>, Rows<3, double>>)&&(TurnsAway<LayerNorm<double>, Rows<3, float>>));
+  EXPECT_TRUE((TurnsAway<BatchNorm<float>, Rows<3, int>>)&&(TurnsAway<BatchNorm<float>, Rows<3>, Rows<3, double>>));
+  EXPECT_FALSE((Calls<BatchNorm<float>, Rows<3, int>>));
+}
+
+TEST(Constness, OfOutputsIsRespected) {
+  EXPECT_TRUE((Takes<BatchNorm<float>, ConstMap<3>, Rows<3>>));
+  EXPECT_FALSE((Forwards<BatchNorm<float>, Rows<3>, const Rows<3>>));
+  EXPECT_FALSE((Forwards<BatchNorm<float>, Rows<3>, ConstMap<3>>));
+  EXPECT_FALSE((Backwards<LayerNorm<float>, Rows<3>, Rows<3>, const Rows<3>>));
+}
+
+TEST(Constness, OfALayerAllowsInferAlone) {
+  EXPECT_TRUE((Infers<const BatchNorm<float>, Rows<3>>)&&(Infers<const LayerNorm<float>, Rows<3>>));
+  EXPECT_FALSE((Forwards<const BatchNorm<float>, Rows<3>>) || (Forwards<const LayerNorm<float>, Rows<3>>));
+}
+
+TEST(Outputs, AreNoExpressions) {
+  using Sum = decltype(std::declval<const Rows<3>&>() + std::declval<const Rows<3>&>());
+  EXPECT_TRUE((Calls<LayerNorm<float>, Sum>)&&(Forwards<LayerNorm<float>, Sum, Rows<3>>));
+  EXPECT_FALSE((Forwards<LayerNorm<float>, Rows<3>, Sum>));
+}
+
+TEST(Construction, FromANumberOfFeaturesIsExplicit) {
+  EXPECT_FALSE((std::is_convertible_v<int, BatchNorm<float>>));
+  EXPECT_FALSE((std::is_convertible_v<int, LayerNorm<float>>));
+  EXPECT_FALSE((std::is_constructible_v<LayerNorm<float, 2>, int>)) << "two axes need two extents";
+  EXPECT_FALSE((std::is_constructible_v<LayerNorm<float, 2>, std::array<Eigen::Index, 3>>));
+}
+
+}  // namespace

@@ -1,0 +1,124 @@
+// Backward is the derivative of forward: central differences in double.
+#include <gtest/gtest.h>
+#include <normkit/normkit.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "support/configs.hpp"
+#include "support/judge.hpp"
+
+namespace {
+
+using namespace support;
+using normkit::BatchNorm;
+using normkit::LayerNorm;
+
+constexpr double kStep = 1e-3;
+constexpr double kRelativeError = 1e-7;
+
+/// The derivative of `loss` by the number at `where`, by differences at one and two steps to either side: they are off
+/// by the order of step^4, 1e-12, and the rounding of loss over step, 1e-13.
+template <class Loss>
+double slope(double& where, const Loss& loss) {
+  const double at = where;
+  const auto moved = [&](double step) {
+    where = at + step;
+    const double value = loss();
+    where = at;
+    return value;
+  };
+  return (8 * (moved(kStep) - moved(-kStep)) - (moved(2 * kStep) - moved(-2 * kStep))) / (12 * kStep);
+}
+
+/// Compares all of a gradient; errors are relative to its largest element.
+template <class Loss>
+void expect_slopes(double* numbers, const double* gradient, Eigen::Index size, const Loss& loss,
+                   std::string_view what) {
+  double largest = 0, farthest = 0;
+  for (Eigen::Index i = 0; i < size; ++i) {
+    largest = std::max(largest, std::abs(gradient[i]));
+    farthest = std::max(farthest, std::abs(slope(numbers[i], loss) - gradient[i]));
+  }
+  EXPECT_GT(largest, 0) << what;
+  EXPECT_LT(farthest, kRelativeError * largest) << what;
+}
+
+template <class C>
+class GradientCheck : public ::testing::Test {
+ protected:
+  /// With loss = sum(dy * y), backward of dy gives the derivatives of loss. `norm` is in the mode to be checked.
+  template <int Rank, class Norm>
+  void check(Norm norm, const Extents& extents) {
+    using Tensor = typename C::template Tensor<Rank>;
+    SCOPED_TRACE(::testing::Message() << ::testing::PrintToString(extents) << ' ' << norm);
+    set_parameters(norm, 3);
+    auto x = random<Tensor>(extents, 1, 0.5, 2);
+    const auto dy = random<Tensor>(extents, 2);
+    Tensor y = x, dx = x;
+    norm.forward(x, y);
+    norm.backward(x, dy, dx);
+
+    typename Norm::Saved unused;
+    const auto loss = [&] {
+      norm.forward(x, y, unused);
+      Real sum = 0;
+      for (Eigen::Index i = 0; i < y.size(); ++i) sum += Real(dy.data()[i]) * Real(y.data()[i]);
+      return static_cast<double>(sum);
+    };
+    expect_slopes(x.data(), dx.data(), x.size(), loss, "x");
+    for (auto parameter : norm.parameters())
+      expect_slopes(parameter.value.data(), parameter.gradient.data(), parameter.value.size(), loss, parameter.name);
+  }
+
+  template <int Rank>
+  void check_both_modes(BatchNorm<double> norm, const Extents& extents) {
+    check<Rank>(norm, extents);
+    norm.running_mean().setConstant(0.75);
+    norm.running_var().setConstant(2.5);
+    norm.eval();
+    check<Rank>(norm, extents);
+  }
+};
+using Layouts = ::testing::Types<Config<double, Eigen::RowMajor>, Config<double, Eigen::ColMajor>>;
+TYPED_TEST_SUITE(GradientCheck, Layouts, ConfigName);
+
+// One of each view, in the words of the design: runs, lanes, sandwich, slab-lanes; ColMajor turns them round.
+
+TYPED_TEST(GradientCheck, BatchNormOfColumns) {
+  this->template check_both_modes<2>(BatchNorm<double>(9), {11, 9});
+  this->template check_both_modes<2>(BatchNorm<double>(5, {.channel_axis = 0}), {5, 17});
+}
+
+TYPED_TEST(GradientCheck, BatchNormOfImages) {
+  this->template check_both_modes<4>(BatchNorm<double>(3), {2, 3, 4, 5});
+  this->template check_both_modes<4>(BatchNorm<double>(5, {.channel_axis = -1}), {2, 3, 4, 5});
+  this->template check_both_modes<5>(BatchNorm<double>(4), {2, 4, 2, 1, 5});
+}
+
+TYPED_TEST(GradientCheck, BatchNormWithOptions) {
+  this->template check_both_modes<3>(BatchNorm<double>(3, {.eps = 0.5}), {4, 3, 5});
+  this->template check_both_modes<3>(BatchNorm<double>(3, {.weight = false}), {4, 3, 5});
+  this->template check_both_modes<3>(BatchNorm<double>(3, {.bias = false}), {4, 3, 5});
+  BatchNorm<double> untracked(3, {.affine = false, .track_running_stats = false});
+  this->template check<3>(untracked, {4, 3, 5});
+  untracked.eval();
+  this->template check<3>(untracked, {4, 3, 5});
+}
+
+TYPED_TEST(GradientCheck, LayerNormOverOneAxis) {
+  this->template check<2>(LayerNorm<double>(9), {7, 9});
+  this->template check<2>(LayerNorm<double>(67), {2, 67});
+  this->template check<4>(LayerNorm<double>(3, {.axis = 1}), {2, 3, 4, 5});
+  this->template check<3>(LayerNorm<double>(7, {.axis = 0}), {7, 3, 4});
+  this->template check<3>(LayerNorm<double>(6, {.eps = 0.5, .bias = false}), {4, 3, 6});
+}
+
+TYPED_TEST(GradientCheck, LayerNormOverSeveralAxes) {
+  this->template check<3>(LayerNorm<double, 2, TypeParam::layout>({3, 4}), {5, 3, 4});
+  this->template check<4>(LayerNorm<double, 2, TypeParam::layout>({3, 4}, {.axis = 1}), {2, 3, 4, 5});
+  this->template check<3>(LayerNorm<double, 3, TypeParam::layout>({5, 3, 4}), {5, 3, 4});
+}
+
+}  // namespace

@@ -1,0 +1,78 @@
+// Counts what a test allocates on the heap, in every thread. To be included in one translation unit of a program.
+//
+// With glibc the program's own malloc stands before the library's and counts; Eigen does not use operator new, so that
+// counting operator new would see nothing. A sanitizer's malloc is left in its place, and reports through its hook.
+// Where there is neither, the count stays at zero and the test of the counter itself fails.
+#pragma once
+
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define NORMKIT_TESTS_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define NORMKIT_TESTS_SANITIZED 1
+#endif
+#endif
+
+namespace support {
+
+inline std::atomic<long> allocation_count{0};
+
+/// How often `action` allocated.
+template <class Action>
+long allocations_of(Action&& action) {
+  const long before = allocation_count.load();
+  action();
+  return allocation_count.load() - before;
+}
+
+}  // namespace support
+
+#if defined(NORMKIT_TESTS_SANITIZED)
+
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*, std::size_t),
+                                                         void (*on_free)(const volatile void*));
+namespace support {
+inline const int allocation_hook = __sanitizer_install_malloc_and_free_hooks(
+    [](const volatile void*, std::size_t) { allocation_count.fetch_add(1, std::memory_order_relaxed); },
+    [](const volatile void*) {});
+}  // namespace support
+
+#elif defined(__GLIBC__)
+
+extern "C" {
+void* __libc_malloc(std::size_t);
+void* __libc_calloc(std::size_t, std::size_t);
+void* __libc_realloc(void*, std::size_t);
+void* __libc_memalign(std::size_t, std::size_t);
+
+void* malloc(std::size_t bytes) {
+  support::allocation_count.fetch_add(1, std::memory_order_relaxed);
+  return __libc_malloc(bytes);
+}
+void* calloc(std::size_t count, std::size_t bytes) {
+  support::allocation_count.fetch_add(1, std::memory_order_relaxed);
+  return __libc_calloc(count, bytes);
+}
+void* realloc(void* old, std::size_t bytes) {
+  support::allocation_count.fetch_add(1, std::memory_order_relaxed);
+  return __libc_realloc(old, bytes);
+}
+void* memalign(std::size_t alignment, std::size_t bytes) {
+  support::allocation_count.fetch_add(1, std::memory_order_relaxed);
+  return __libc_memalign(alignment, bytes);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t bytes) { return memalign(alignment, bytes); }
+int posix_memalign(void** result, std::size_t alignment, std::size_t bytes) {
+  void* const memory = memalign(alignment, bytes);
+  if (memory == nullptr) return ENOMEM;
+  *result = memory;
+  return 0;
+}
+}
+
+#endif
