@@ -145,8 +145,7 @@ class BatchNorm : public detail::Layer<BatchNorm<T, Ranks>, T, 1, Eigen::ColMajo
     return {this->data_or_null(this->weight()), this->data_or_null(this->bias()), false};
   }
 
-  template <class Device>
-  void normalize(const Device& device, const detail::StatView& view, const T* x, T* y, Saved& saved) {
+  void normalize(const detail::Executor& execute, const detail::StatView& view, const T* x, T* y, Saved& saved) {
     const bool by_batch = this->is_training() || !options_.track_running_stats;
     if (view.size() > 0) by_batch ? require_batch(view) : require_running_var();
     std::byte* const memory = by_batch ? this->workspace_.reserve(detail::forward_bytes<T>(view)) : nullptr;
@@ -158,22 +157,21 @@ class BatchNorm : public detail::Layer<BatchNorm<T, Ranks>, T, 1, Eigen::ColMajo
       const detail::RunningSink<T> running = moves ? detail::RunningSink<T>{running_.mean.data(), running_.var.data(),
                                                                             running_.next_momentum(options_.momentum)}
                                                    : detail::RunningSink<T>{};
-      detail::forward_by_batch(device, view, affine(), options_.eps, x, y, sink, running, memory);
+      detail::forward_by_batch(execute, view, affine(), options_.eps, x, y, sink, running, memory);
     } else {
       detail::keep_given(num_features_, running_.mean.data(), running_.var.data(), options_.eps, sink);
-      detail::forward_by_given(device, view, affine(), options_.eps, running_.mean.data(), running_.var.data(), x, y);
+      detail::forward_by_given(execute, view, affine(), options_.eps, running_.mean.data(), running_.var.data(), x, y);
     }
   }
 
-  template <class Device>
-  void infer_view(const Device& device, const detail::StatView& view, const T* x, T* y) const {
+  void infer_view(const detail::Executor& execute, const detail::StatView& view, const T* x, T* y) const {
     if (view.size() == 0) return;
     if (options_.track_running_stats) {
       require_running_var();
-      detail::forward_by_given(device, view, affine(), options_.eps, running_.mean.data(), running_.var.data(), x, y);
+      detail::forward_by_given(execute, view, affine(), options_.eps, running_.mean.data(), running_.var.data(), x, y);
     } else {
       require_batch(view);
-      detail::forward_by_batch<T>(device, view, affine(), options_.eps, x, y, {}, {}, nullptr);
+      detail::forward_by_batch<T>(execute, view, affine(), options_.eps, x, y, {}, {}, nullptr);
     }
   }
 

@@ -21,9 +21,6 @@ struct Tokens {
 
 namespace impl {
 
-/// Runs everything where it is called.
-struct CallingThread {};
-
 inline detail::StatView view(Channels c) noexcept {
   return detail::StatView{1, c.outer, c.channels, c.inner}.canonical();
 }
@@ -31,12 +28,12 @@ inline detail::StatView view(Tokens t) noexcept { return detail::StatView{1, 1, 
 
 template <class T>
 void moments(const detail::StatView& view, const T* x, double* mean, double* var) noexcept {
-  detail::measure_moments(CallingThread(), view, x, mean, var, nullptr);
+  detail::measure_moments(detail::Executor(), view, x, mean, var, nullptr);
 }
 template <class T>
 void normalize(const detail::StatView& view, bool by_element, const T* x, const double* mean, const double* var,
                double eps, const T* weight, const T* bias, T* y) noexcept {
-  detail::forward_by_given<T>(CallingThread(), view, {weight, bias, by_element}, eps, mean, var, x, y);
+  detail::forward_by_given<T>(detail::Executor(), view, {weight, bias, by_element}, eps, mean, var, x, y);
 }
 template <class T>
 void backward(const detail::StatView& view, bool by_element, const T* x, const double* mean, const double* var,
@@ -46,7 +43,7 @@ void backward(const detail::StatView& view, bool by_element, const T* x, const d
   std::vector<double> rstd(stats);
   std::vector<std::byte> memory(detail::backward_bytes<T>(view, by_element));
   detail::keep_given<T>(view.stats(), mean, var, eps, {kept_mean.data(), kept_mean_lo.data(), rstd.data()});
-  detail::backward_by_batch<T>(CallingThread(),
+  detail::backward_by_batch<T>(detail::Executor(),
                                {view,
                                 {kept_mean.data(), kept_mean_lo.data(), rstd.data()},
                                 {weight, nullptr, by_element},

@@ -104,16 +104,14 @@ class LayerNorm : public detail::Layer<LayerNorm<T, Rank, Layout>, T, Rank, Layo
     return {this->data_or_null(this->weight()), this->data_or_null(this->bias()), true};
   }
 
-  template <class Device>
-  void normalize(const Device& device, const detail::StatView& view, const T* x, T* y, Saved& saved) {
+  void normalize(const detail::Executor& execute, const detail::StatView& view, const T* x, T* y, Saved& saved) {
     std::byte* const memory = this->workspace_.reserve(detail::forward_bytes<T>(view));
     const detail::StatisticsSink<T> sink = saved.resize(view.stats());
     saved.source = Saved::Source::batch;
-    if (view.size() > 0) detail::forward_by_batch<T>(device, view, affine(), options_.eps, x, y, sink, {}, memory);
+    if (view.size() > 0) detail::forward_by_batch<T>(execute, view, affine(), options_.eps, x, y, sink, {}, memory);
   }
-  template <class Device>
-  void infer_view(const Device& device, const detail::StatView& view, const T* x, T* y) const {
-    if (view.size() > 0) detail::forward_by_batch<T>(device, view, affine(), options_.eps, x, y, {}, {}, nullptr);
+  void infer_view(const detail::Executor& execute, const detail::StatView& view, const T* x, T* y) const {
+    if (view.size() > 0) detail::forward_by_batch<T>(execute, view, affine(), options_.eps, x, y, {}, {}, nullptr);
   }
 
   LayerNormOptions options_;

@@ -79,7 +79,8 @@ requires(!TensorInput<Device>) auto moments(const Device& device, const X& x, st
   } else if (stats > 0) {
     const auto measure = [&](const detail::StatView& view, const T* data) {
       std::vector<std::byte> memory(detail::forward_bytes<T>(view));
-      detail::measure_moments(device, view, data, out.mean.data(), out.var.data(), memory.data());
+      detail::measure_moments(detail::executor_for(device, view.size()), view, data, out.mean.data(), out.var.data(),
+                              memory.data());
     };
     if (const auto view = detail::make_view(shape, reduced))
       measure(*view, input.data());

@@ -14,9 +14,8 @@
 namespace {
 
 using normkit::Index;
-using normkit::detail::PoolExecutor;
-using normkit::detail::SerialExecutor;
-using normkit::detail::with_executor;
+using normkit::detail::Executor;
+using normkit::detail::executor_for;
 
 /// Counts how often each task ran.
 class Tally {
@@ -48,17 +47,17 @@ class RefusingPool : public Eigen::ThreadPoolInterface {
   int accepted_;
 };
 
-TEST(SerialExecutor, RunsTasksInOrder) {
+TEST(Executor, AloneRunsTasksInOrder) {
   std::vector<Index> order;
-  SerialExecutor{}(5, [&](Index task) noexcept { order.push_back(task); });
+  Executor()(5, [&](Index task) noexcept { order.push_back(task); });
   EXPECT_EQ(order, (std::vector<Index>{0, 1, 2, 3, 4}));
 }
 
-TEST(PoolExecutor, RunsEveryTaskOnceOnAnyNumberOfThreads) {
+TEST(Executor, RunsEveryTaskOnceOnAnyNumberOfThreads) {
   for (const int threads : {1, 2, 3, 7}) {
     Eigen::ThreadPool pool(threads);
     const Eigen::ThreadPoolDevice device(&pool, threads);
-    const PoolExecutor execute(device);
+    const Executor execute(device);
     EXPECT_EQ(execute.threads(), threads);
     for (const Index tasks : {0, 1, 2, 3, 100, 10000}) {
       const Tally tally(tasks);
@@ -68,7 +67,7 @@ TEST(PoolExecutor, RunsEveryTaskOnceOnAnyNumberOfThreads) {
   }
 }
 
-TEST(PoolExecutor, RunsInPlaceInsideAWorkerOfThePool) {
+TEST(Executor, RunsInPlaceInsideAWorkerOfThePool) {
   Eigen::ThreadPool pool(2);
   const Eigen::ThreadPoolDevice device(&pool, 2);
   const Tally tally(50);
@@ -76,7 +75,7 @@ TEST(PoolExecutor, RunsInPlaceInsideAWorkerOfThePool) {
   Eigen::Barrier done(2);
   for (int i = 0; i < 2; ++i)  // both workers at once: nobody is left to wait for
     pool.Schedule([&, i] {
-      const PoolExecutor execute(device);
+      const Executor execute(device);
       const auto here = std::this_thread::get_id();
       EXPECT_EQ(execute.threads(), 1);
       execute(25, [&, i](Index task) noexcept {
@@ -90,21 +89,21 @@ TEST(PoolExecutor, RunsInPlaceInsideAWorkerOfThePool) {
   EXPECT_FALSE(elsewhere);
 }
 
-TEST(PoolExecutor, APoolThatRefusesCostsSpeedNotTheResult) {
+TEST(Executor, APoolThatRefusesCostsSpeedNotTheResult) {
   for (const int accepted : {0, 1}) {
     RefusingPool pool(accepted);
     const Eigen::ThreadPoolDevice device(&pool, 4);
     const Tally tally(100);
-    const PoolExecutor execute(device);
+    const Executor execute(device);
     execute(100, tally);
     EXPECT_TRUE(tally.all_once());
   }
 }
 
-TEST(PoolExecutor, HelpersAreGoneWhenTheCallReturns) {
+TEST(Executor, HelpersAreGoneWhenTheCallReturns) {
   Eigen::ThreadPool pool(4);
   const Eigen::ThreadPoolDevice device(&pool, 4);
-  const PoolExecutor execute(device);
+  const Executor execute(device);
   for (int round = 0; round < 2000; ++round) {
     const auto tally = std::make_unique<Tally>(4);  // freed right after the call: a late helper would touch it
     execute(4, *tally);
@@ -112,16 +111,12 @@ TEST(PoolExecutor, HelpersAreGoneWhenTheCallReturns) {
   }
 }
 
-TEST(WithExecutor, KeepsSmallWorkOnTheCallingThread) {
+TEST(Executor, SmallWorkStaysOnTheCallingThread) {
   Eigen::ThreadPool pool(2);
   const Eigen::ThreadPoolDevice device(&pool, 2);
-  int small = 0, large = 0, serial = 0;
-  with_executor(device, 100, [&](const auto& execute) noexcept { small = execute.threads(); });
-  with_executor(device, 1000000, [&](const auto& execute) noexcept { large = execute.threads(); });
-  with_executor(Eigen::DefaultDevice(), 1000000, [&](const auto& execute) noexcept { serial = execute.threads(); });
-  EXPECT_EQ(small, 1);
-  EXPECT_EQ(large, 2);
-  EXPECT_EQ(serial, 1);
+  EXPECT_EQ(executor_for(device, 100).threads(), 1);
+  EXPECT_EQ(executor_for(device, 1000000).threads(), 2);
+  EXPECT_EQ(executor_for(Eigen::DefaultDevice(), 1000000).threads(), 1);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 namespace {
 
 using normkit::detail::DoubleDouble;
-namespace base = normkit::detail::baseline;
+namespace base = normkit::detail::scalar;
 
 long double value(DoubleDouble d) { return static_cast<long double>(d.hi) + static_cast<long double>(d.lo); }
 

@@ -13,8 +13,8 @@ namespace normkit::detail {
 ///   static constexpr bool fits(rank, layout)      which tensors it takes, known at compile time
 ///   static std::string_view name()                for messages
 ///   StatView view_of(const Shape&) const          checks a shape against the layer; throws
-///   normalize(device, view, x, y, Saved&)         forward; all that can fail comes before the first write
-///   infer_view(device, view, x, y) const          forward of evaluation, nothing kept
+///   normalize(executor, view, x, y, Saved&)       forward; all that can fail comes before the first write
+///   infer_view(executor, view, x, y) const        forward of evaluation, nothing kept
 ///   Affine<T> affine() const                      weight and bias as the kernels take them
 template <class Derived, Scalar T, int Rank, int Layout>
 class Layer {
@@ -53,7 +53,7 @@ class Layer {
     const Shape shape = checked_shape(input);
     const StatView view = derived().view_of(shape);
     check_output(shape, "x", input.data(), "y", y);
-    derived().normalize(device, view, input.data(), y.data(), saved);
+    derived().normalize(executor_for(device, view.size()), view, input.data(), y.data(), saved);
     saved.shape = shape;
     saved.in_place = view.size() > 0 && y.data() == input.data();
   }
@@ -90,7 +90,7 @@ class Layer {
     const Shape shape = checked_shape(input);
     const StatView view = derived().view_of(shape);
     check_output(shape, "x", input.data(), "y", y);
-    derived().infer_view(device, view, input.data(), y.data());
+    derived().infer_view(executor_for(device, view.size()), view, input.data(), y.data());
   }
   template <class X, class Y>
   requires(takes<X, Y>()) void infer(const X& x, Y&& y) const { infer(Eigen::DefaultDevice(), x, y); }
@@ -124,10 +124,11 @@ class Layer {
     const BackwardCall<T> call{
         view, saved.view(), derived().affine(), input.data(), upstream.data(), which.input ? dx.data() : nullptr, sink};
     std::byte* const memory = workspace_.reserve(backward_bytes<T>(view, call.affine.by_element));
+    const Executor execute = executor_for(device, view.size());
     if (saved.source == Saved::Source::batch)
-      backward_by_batch(device, call, memory);
+      backward_by_batch(execute, call, memory);
     else
-      backward_by_given(device, call, memory);
+      backward_by_given(execute, call, memory);
   }
   template <class Device, class X, class DY, class DX>
   requires(is_device<Device>&& takes<X, DX>() && takes<DY>() &&

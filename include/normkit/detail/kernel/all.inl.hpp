@@ -2,6 +2,7 @@
 
 // Each file uses the ones before it.
 // clang-format off
+#include <normkit/detail/simd/begin.inl.hpp>
 #include <normkit/detail/simd/pack.inl.hpp>
 #include <normkit/detail/simd/partial.inl.hpp>
 #include <normkit/detail/simd/lanes.inl.hpp>
@@ -9,7 +10,6 @@
 #include <normkit/detail/kernel/moments.inl.hpp>
 #include <normkit/detail/kernel/normalize.inl.hpp>
 #include <normkit/detail/kernel/gradients.inl.hpp>
-#include <normkit/detail/kernel/statistics.inl.hpp>
 // clang-format on
 
 template <class T>
@@ -25,19 +25,6 @@ inline constexpr Kernels<T> kernels{
       &sum_gradients_lanes<T, SumKind::dual>}},
     {{&input_gradient_runs<T, false>, &input_gradient_runs<T, true>},
      {&input_gradient_lanes<T, false>, &input_gradient_lanes<T, true>}},
-    &merge_moments<T>,
-    &merge_sums<T>,
-    &statistics_of<T>,
-    &statistics_from<T, T>,
-    &statistics_from<T, double>,
-    &mean_and_variance<T, T>,
-    &mean_and_variance<T, double>,
-    &update_running<T>,
-    &scale_of<T>,
-    &gradient_means<T>,
-    &add_gradients<T>,
 };
 
-#undef NORMKIT_VECTOR_EXTENSIONS
-#undef NORMKIT_EXACT
-#undef NORMKIT_INLINE
+#include <normkit/detail/simd/end.inl.hpp>

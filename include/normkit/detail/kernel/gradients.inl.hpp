@@ -97,15 +97,6 @@ void sum_gradients_lanes(const Block& block, const T* x, const T* dy, const Cent
   }
 }
 
-template <class T>
-void merge_sums(Index groups, GradientSums<T> into, GradientSums<T> other) noexcept {
-  NORMKIT_EXACT
-  for (Index g = 0; g < groups; ++g) {
-    into.dy[g] = into.dy[g] + other.dy[g];
-    into.dy_x[g] = into.dy_x[g] + other.dy_x[g];
-  }
-}
-
 template <class T, class Group, class Element, bool Weight>
 struct GradientOfInput {
   const T *x, *dy;

@@ -20,6 +20,14 @@ namespace normkit::detail::baseline {
 #include <normkit/detail/kernel/all.inl.hpp>
 }
 #undef NORMKIT_PACK_BYTES
+namespace normkit::detail::scalar {
+// clang-format off
+#include <normkit/detail/simd/begin.inl.hpp>
+#include <normkit/detail/simd/wide.inl.hpp>
+#include <normkit/detail/kernel/statistics.inl.hpp>
+#include <normkit/detail/simd/end.inl.hpp>
+// clang-format on
+}  // namespace normkit::detail::scalar
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC pop_options
 #endif

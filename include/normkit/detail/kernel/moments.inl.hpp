@@ -29,15 +29,12 @@ struct SquaresAround {
   }
 };
 
-/// The block's own moments from the sums around `mean` of n elements.
+/// Both sums around `mean`, as centre_moments takes them.
 template <class T>
-NORMKIT_INLINE void set_moments(T mean, T sum, T squares, T n, Moments<T> out) {
-  NORMKIT_EXACT
-  const Wide<T> total = widen<T>(sum), delta = total / widen<T>(n);
-  const Wide<T> m2 = widen<T>(squares) - delta * total;
+NORMKIT_INLINE void set_sums(T mean, T sum, T squares, Moments<T> out) {
   *out.pivot = mean;
-  *out.delta = delta;
-  *out.m2 = nearest(m2) < 0.0 ? widen<T>(0) : m2;  // rounding alone can take it below 0; NaN stays
+  *out.delta = widen<T>(sum);
+  *out.m2 = widen<T>(squares);
 }
 
 template <class T>
@@ -62,7 +59,7 @@ void moments_runs(const Block& block, const T* x, Moments<T> out) noexcept {
       squares.x = x + g * block.group_stride + p * block.plane_stride;
       each_pack<T, lane_packs>(block.length, squares);
     }
-    set_moments(mean[g], tree_sum(squares.sum), tree_sum(squares.squares), n, out.from(g));
+    set_sums(mean[g], tree_sum(squares.sum), tree_sum(squares.squares), out.from(g));
   }
 }
 
@@ -132,18 +129,5 @@ void moments_lanes(const Block& block, const T* x, Moments<T> out) noexcept {
     second.rows = least(rows_at_once, block.planes - r);
     each_pack<T, 1>(block.groups, second);
   }
-  for (Index c = 0; c < block.groups; ++c) set_moments(mean[c], sum[c], squares[c], n, out.from(c));
-}
-
-/// Chan's merge of the moments of `more` further elements into those of `count`.
-template <class T>
-void merge_moments(Index groups, Moments<T> into, Index count, Moments<T> other, Index more) noexcept {
-  NORMKIT_EXACT
-  const Wide<T> a = widen<T>(static_cast<double>(count)), b = widen<T>(static_cast<double>(more));
-  const Wide<T> share = b / (a + b), weight = a * share;
-  for (Index g = 0; g < groups; ++g) {
-    const Wide<T> gap = exact_sum<T>(other.pivot[g], -into.pivot[g]) + (other.delta[g] - into.delta[g]);
-    into.delta[g] = into.delta[g] + gap * share;
-    into.m2[g] = into.m2[g] + other.m2[g] + gap * gap * weight;
-  }
+  for (Index c = 0; c < block.groups; ++c) set_sums(mean[c], sum[c], squares[c], out.from(c));
 }

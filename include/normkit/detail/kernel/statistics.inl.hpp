@@ -1,5 +1,42 @@
 // From sums to statistics and coefficients, one group at a time and one precision up, each result rounded once.
-// All arithmetic that reaches a result stands in this folder, where contraction is off.
+// Compiled once, in a region of its own: all arithmetic that reaches a result stands in this folder, where contraction
+// is off.
+
+/// Moments of a block of n elements from the sums around its first mean, which the kernels leave in their places: delta
+/// the sum of x - pivot, m2 the sum of its squares. The corrected two-pass formula (Chan, Golub, LeVeque 1983): without
+/// the correction 9 % of ordinary float outputs would be off by more than 4 u.
+template <class T>
+void centre_moments(Index groups, Moments<T> moments, Index n) noexcept {
+  NORMKIT_EXACT
+  const Wide<T> count = widen<T>(static_cast<double>(n));
+  for (Index g = 0; g < groups; ++g) {
+    const Wide<T> sum = moments.delta[g], delta = sum / count, m2 = moments.m2[g] - delta * sum;
+    moments.delta[g] = delta;
+    moments.m2[g] = nearest(m2) < 0.0 ? widen<T>(0) : m2;  // rounding alone can take it below 0; NaN stays
+  }
+}
+
+/// Chan's merge of the moments of `more` further elements into those of `count`.
+template <class T>
+void merge_moments(Index groups, Moments<T> into, Index count, Moments<T> other, Index more) noexcept {
+  NORMKIT_EXACT
+  const Wide<T> a = widen<T>(static_cast<double>(count)), b = widen<T>(static_cast<double>(more));
+  const Wide<T> share = b / (a + b), weight = a * share;
+  for (Index g = 0; g < groups; ++g) {
+    const Wide<T> gap = exact_sum<T>(other.pivot[g], -into.pivot[g]) + (other.delta[g] - into.delta[g]);
+    into.delta[g] = into.delta[g] + gap * share;
+    into.m2[g] = into.m2[g] + other.m2[g] + gap * gap * weight;
+  }
+}
+
+template <class T>
+void merge_sums(Index groups, GradientSums<T> into, GradientSums<T> other) noexcept {
+  NORMKIT_EXACT
+  for (Index g = 0; g < groups; ++g) {
+    into.dy[g] = into.dy[g] + other.dy[g];
+    into.dy_x[g] = into.dy_x[g] + other.dy_x[g];
+  }
+}
 
 /// mean as hi + lo and rstd = 1 / sqrt(m2 / n + eps) from the moments of n elements.
 template <class T>

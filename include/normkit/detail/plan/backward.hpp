@@ -31,7 +31,7 @@ struct SumsOfGradient {
   const T *x, *dy;
 
   void merge(Index groups, Partial into, Index, Partial other, Index) const noexcept {
-    kernel.merge_sums(groups, into, other);
+    scalar::merge_sums(groups, into, other);
   }
 
  protected:
@@ -64,14 +64,14 @@ struct GradientByBatch : SumsOfGradient<T> {
   void coefficients(const Tile& tile, Partial sums, Coefficients& out) const noexcept {
     const double* const rstd = this->saved.rstd + tile.first;
     const bool weighted = affine.weight && !affine.by_element;
-    this->kernel.gradient_means(tile.groups, sums, this->plan.view().count(), rstd, out.mean_dy, out.slope);
-    this->kernel.scale_of(tile.groups, rstd, weighted ? affine.weight + tile.first : nullptr, out.scale);
+    scalar::gradient_means(tile.groups, sums, this->plan.view().count(), rstd, out.mean_dy, out.slope);
+    scalar::scale_of(tile.groups, rstd, weighted ? affine.weight + tile.first : nullptr, out.scale);
   }
   void commit(const Tile& tile, Partial sums, const Coefficients&) const noexcept {
     if (by_group)
-      this->kernel.add_gradients(tile.groups, sums, this->saved.rstd + tile.first,
-                                 by_group.weight ? by_group.weight + tile.first : nullptr,
-                                 by_group.bias ? by_group.bias + tile.first : nullptr);
+      scalar::add_gradients(tile.groups, sums, this->saved.rstd + tile.first,
+                            by_group.weight ? by_group.weight + tile.first : nullptr,
+                            by_group.bias ? by_group.bias + tile.first : nullptr);
   }
   void map(const Tile& tile, const TileBlock& at, const Coefficients& c) const noexcept {
     if (!dx) return;
@@ -103,9 +103,9 @@ struct GradientOfParameters : SumsOfGradient<T> {
   }
   void coefficients(const Tile&, Partial, Coefficients&) const noexcept {}
   void commit(const Tile& tile, Partial sums, const Coefficients&) const noexcept {
-    this->kernel.add_gradients(tile.groups, sums, this->saved.rstd + tile.first,
-                               by_group.weight ? by_group.weight + tile.first : nullptr,
-                               by_group.bias ? by_group.bias + tile.first : nullptr);
+    scalar::add_gradients(tile.groups, sums, this->saved.rstd + tile.first,
+                          by_group.weight ? by_group.weight + tile.first : nullptr,
+                          by_group.bias ? by_group.bias + tile.first : nullptr);
   }
 };
 
@@ -126,8 +126,8 @@ struct GradientOfElements : SumsOfGradient<T> {
   }
   void coefficients(const Tile&, Partial, Coefficients&) const noexcept {}
   void commit(const Tile& tile, Partial sums, const Coefficients&) const noexcept {
-    this->kernel.add_gradients(tile.groups, sums, nullptr, by_element.weight ? by_element.weight + tile.first : nullptr,
-                               by_element.bias ? by_element.bias + tile.first : nullptr);
+    scalar::add_gradients(tile.groups, sums, nullptr, by_element.weight ? by_element.weight + tile.first : nullptr,
+                          by_element.bias ? by_element.bias + tile.first : nullptr);
   }
 };
 

@@ -33,7 +33,7 @@ struct NormalizeMap {
 
   void scale(const Tile& tile, const double* rstd, Coefficients& out) const noexcept {
     const bool by_group = !affine.by_element;
-    kernel.scale_of(tile.groups, rstd, by_group && affine.weight ? affine.weight + tile.first : nullptr, out.scale);
+    scalar::scale_of(tile.groups, rstd, by_group && affine.weight ? affine.weight + tile.first : nullptr, out.scale);
     for (Index g = 0; g < tile.groups; ++g) out.shift[g] = by_group && affine.bias ? affine.bias[tile.first + g] : T(0);
   }
 
@@ -83,19 +83,20 @@ struct NormalizeByBatch : NormalizeMap<T> {
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
     this->kernel.moments[this->plan.walk()](at.block, this->x + tile.offset + at.offset, into);
+    scalar::centre_moments(tile.groups, into, at.block.elements());
   }
   void merge(Index groups, Partial into, Index count, Partial other, Index more) const noexcept {
-    this->kernel.merge_moments(groups, into, count, other, more);
+    scalar::merge_moments(groups, into, count, other, more);
   }
   void coefficients(const Tile& tile, Partial moments, Coefficients& out) const noexcept {
-    this->kernel.statistics_of(tile.groups, moments, this->plan.view().count(), eps, {out.mean, out.mean_lo, out.rstd});
+    scalar::statistics_of(tile.groups, moments, this->plan.view().count(), eps, {out.mean, out.mean_lo, out.rstd});
     this->scale(tile, out.rstd, out);
   }
   void commit(const Tile& tile, Partial moments, const Coefficients& c) const noexcept {
     saved.keep(tile, c);
     if (running.mean)
-      this->kernel.update_running(tile.groups, moments, this->plan.view().count(), running.momentum,
-                                  running.mean + tile.first, running.var + tile.first);
+      scalar::update_running(tile.groups, moments, this->plan.view().count(), running.momentum,
+                             running.mean + tile.first, running.var + tile.first);
   }
 };
 
@@ -109,10 +110,7 @@ struct NormalizeByGiven : NormalizeMap<T> {
 
   void coefficients(const Tile& tile, Coefficients& out) const noexcept {
     const Statistics<T> statistics{out.mean, out.mean_lo, out.rstd};
-    if constexpr (std::is_same_v<Given, T>)
-      this->kernel.statistics_from_running(tile.groups, mean + tile.first, var + tile.first, eps, statistics);
-    else
-      this->kernel.statistics_from_double(tile.groups, mean + tile.first, var + tile.first, eps, statistics);
+    scalar::statistics_from(tile.groups, mean + tile.first, var + tile.first, eps, statistics);
     this->scale(tile, out.rstd, out);
   }
 };
@@ -130,16 +128,14 @@ struct MeasureMoments {
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
     kernel.moments[plan.walk()](at.block, x + tile.offset + at.offset, into);
+    scalar::centre_moments(tile.groups, into, at.block.elements());
   }
   void merge(Index groups, Partial into, Index count, Partial other, Index more) const noexcept {
-    kernel.merge_moments(groups, into, count, other, more);
+    scalar::merge_moments(groups, into, count, other, more);
   }
   void coefficients(const Tile&, Partial, Coefficients&) const noexcept {}
   void commit(const Tile& tile, Partial moments, const Coefficients&) const noexcept {
-    if constexpr (std::is_same_v<Result, T>)
-      kernel.mean_and_variance(tile.groups, moments, plan.view().count(), mean + tile.first, var + tile.first);
-    else
-      kernel.mean_and_variance_double(tile.groups, moments, plan.view().count(), mean + tile.first, var + tile.first);
+    scalar::mean_and_variance(tile.groups, moments, plan.view().count(), mean + tile.first, var + tile.first);
   }
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <normkit/detail/plan/executor.hpp>
 #include <normkit/detail/plan/plan.hpp>
 #include <normkit/detail/plan/workspace.hpp>
 
@@ -65,7 +66,7 @@ void map_blocks(const Plan& plan, const Op& op, const Tile& tile, Index begin, I
 }
 
 /// Each tile whole, by one thread: read, reduced and mapped while it is in cache.
-template <class Op, class Executor>
+template <class Op>
 void run_by_tile(const Plan& plan, const Op& op, const Executor& execute) noexcept {
   execute(plan.tiles(), [&](Index number) noexcept {
     const Tile tile = plan.tile(number);
@@ -85,7 +86,7 @@ std::size_t chunk_bytes(const Plan& plan) noexcept {
 }
 
 /// Chunks of each tile shared among threads, for few and large groups: reduce chunks, merge them, map chunks.
-template <class Op, class Executor>
+template <class Op>
 void run_by_chunk(const Plan& plan, const Op& op, const Executor& execute, std::byte* memory) noexcept {
   using Store = PartialStore<typename Op::Partial>;
   const Index tiles = plan.tiles(), chunks = plan.chunks(), stats = plan.view().stats();
@@ -122,7 +123,7 @@ void run_by_chunk(const Plan& plan, const Op& op, const Executor& execute, std::
 
 /// Tiles where there are enough of them for the threads, or no memory for partial results; chunks otherwise.
 /// Both give the same bits.
-template <class Op, class Executor>
+template <class Op>
 void reduce_and_map(const Plan& plan, const Op& op, const Executor& execute, std::byte* memory) noexcept {
   const bool few = plan.tiles() < 4 * static_cast<Index>(execute.threads()) && plan.chunks() > 1;
   if (memory && execute.threads() > 1 && few)
@@ -132,7 +133,7 @@ void reduce_and_map(const Plan& plan, const Op& op, const Executor& execute, std
 }
 
 /// An operation without a reduction: coefficients are given, every chunk of every tile stands on its own.
-template <class Op, class Executor>
+template <class Op>
 void map_only(const Plan& plan, const Op& op, const Executor& execute) noexcept {
   const Index tiles = plan.tiles();
   execute(plan.chunks() * tiles, [&](Index number) noexcept {

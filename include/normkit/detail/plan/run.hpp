@@ -1,9 +1,8 @@
 #pragma once
 
 #include <normkit/detail/plan/backward.hpp>
-#include <normkit/detail/plan/executor.hpp>
 
-// What the layers and the core header call: a view, pointers and a device in, results out. Nothing here can fail.
+// What the layers and the core header call: an executor, a view and pointers in, results out. Nothing here can fail.
 // `memory` holds partial results where few large groups are shared among threads (as many bytes as the function beside
 // each says); with null, tiles are not shared. The bits are the same either way.
 namespace normkit::detail {
@@ -14,39 +13,36 @@ std::size_t forward_bytes(const StatView& view) noexcept {
 }
 
 /// y from the statistics of x; statistics and running statistics go where the sinks say.
-template <Scalar T, class Device>
-void forward_by_batch(const Device& device, const StatView& view, const Affine<T>& affine, double eps, const T* x, T* y,
-                      const StatisticsSink<T>& saved, const RunningSink<T>& running, std::byte* memory) noexcept {
+template <Scalar T>
+void forward_by_batch(const Executor& execute, const StatView& view, const Affine<T>& affine, double eps, const T* x,
+                      T* y, const StatisticsSink<T>& saved, const RunningSink<T>& running, std::byte* memory) noexcept {
   const Plan plan(view);
   const NormalizeByBatch<T> op{{kernels<T>(), plan, affine, x, y}, eps, saved, running};
-  with_executor(device, view.size(), [&](const auto& execute) noexcept { reduce_and_map(plan, op, execute, memory); });
+  reduce_and_map(plan, op, execute, memory);
 }
 
 /// y from a given mean and variance for each group.
-template <Scalar T, class Given, class Device>
-void forward_by_given(const Device& device, const StatView& view, const Affine<T>& affine, double eps,
+template <Scalar T, class Given>
+void forward_by_given(const Executor& execute, const StatView& view, const Affine<T>& affine, double eps,
                       const Given* mean, const Given* var, const T* x, T* y) noexcept {
   const Plan plan(view);
   const NormalizeByGiven<T, Given> op{{kernels<T>(), plan, affine, x, y}, eps, mean, var};
-  with_executor(device, view.size(), [&](const auto& execute) noexcept { map_only(plan, op, execute); });
+  map_only(plan, op, execute);
 }
 
 /// Mean and biased variance of each group.
-template <Scalar T, class Result, class Device>
-void measure_moments(const Device& device, const StatView& view, const T* x, Result* mean, Result* var,
+template <Scalar T, class Result>
+void measure_moments(const Executor& execute, const StatView& view, const T* x, Result* mean, Result* var,
                      std::byte* memory) noexcept {
   const Plan plan(view);
   const MeasureMoments<T, Result> op{kernels<T>(), plan, x, mean, var};
-  with_executor(device, view.size(), [&](const auto& execute) noexcept { reduce_and_map(plan, op, execute, memory); });
+  reduce_and_map(plan, op, execute, memory);
 }
 
 /// The statistics that a forward with a given mean and variance would have kept.
 template <Scalar T, class Given>
 void keep_given(Index groups, const Given* mean, const Given* var, double eps, const StatisticsSink<T>& out) noexcept {
-  if constexpr (std::is_same_v<Given, T>)
-    kernels<T>().statistics_from_running(groups, mean, var, eps, {out.mean, out.mean_lo, out.rstd});
-  else
-    kernels<T>().statistics_from_double(groups, mean, var, eps, {out.mean, out.mean_lo, out.rstd});
+  scalar::statistics_from<T>(groups, mean, var, eps, {out.mean, out.mean_lo, out.rstd});
 }
 
 /// Room for the sums over groups or, for parameters by element, over the dual view and for rstd rounded to T.
@@ -54,8 +50,9 @@ template <Scalar T>
 std::size_t backward_bytes(const StatView& view, bool by_element) noexcept {
   const std::size_t sums = chunk_bytes<GradientByBatch<T>>(Plan(view));
   if (!by_element) return sums;
-  const std::size_t dual = chunk_bytes<GradientOfElements<T>>(Plan(view.dual()));
-  return (sums < dual ? dual : sums) + static_cast<std::size_t>(view.stats()) * sizeof(T);
+  const std::size_t dual =
+      chunk_bytes<GradientOfElements<T>>(Plan(view.dual())) + static_cast<std::size_t>(view.stats()) * sizeof(T);
+  return sums < dual ? dual : sums;
 }
 
 /// A backward pass: which gradients, from what, whereto. Parameters go by group or by element as `affine` says.
@@ -69,44 +66,39 @@ struct BackwardCall {
   ParameterSink<T> gradient;  // null where not asked for
 };
 
-template <Scalar T, class Device>
-void gradient_of_elements(const Device& device, const BackwardCall<T>& call, std::byte* memory) noexcept {
+template <Scalar T>
+void gradient_of_elements(const Executor& execute, const BackwardCall<T>& call, std::byte* memory) noexcept {
   const Plan plan(call.view.dual());
-  auto* const partial = memory + static_cast<std::size_t>(call.view.stats()) * sizeof(T);
-  auto* const rstd = reinterpret_cast<T*>(memory);
-  kernels<T>().scale_of(call.view.stats(), call.saved.rstd, nullptr, rstd);
+  auto* const rstd = reinterpret_cast<T*>(memory + chunk_bytes<GradientOfElements<T>>(plan));
+  scalar::scale_of<T>(call.view.stats(), call.saved.rstd, nullptr, rstd);
   const GradientOfElements<T> op{{kernels<T>(), plan, call.saved, call.x, call.dy}, rstd, call.gradient};
-  with_executor(device, call.view.size(),
-                [&](const auto& execute) noexcept { reduce_and_map(plan, op, execute, partial); });
+  reduce_and_map(plan, op, execute, memory);
 }
 
 /// Gradients of a forward that used the statistics of its input. Parameters come first: dx may overwrite x or dy.
-template <Scalar T, class Device>
-void backward_by_batch(const Device& device, const BackwardCall<T>& call, std::byte* memory) noexcept {
-  if (call.affine.by_element && call.gradient) gradient_of_elements(device, call, memory);
+template <Scalar T>
+void backward_by_batch(const Executor& execute, const BackwardCall<T>& call, std::byte* memory) noexcept {
+  if (call.affine.by_element && call.gradient) gradient_of_elements(execute, call, memory);
   const ParameterSink<T> by_group = call.affine.by_element ? ParameterSink<T>{} : call.gradient;
   if (!call.dx && !by_group) return;
   const Plan plan(call.view);
   const GradientByBatch<T> op{{kernels<T>(), plan, call.saved, call.x, call.dy}, call.affine, by_group, call.dx};
-  with_executor(device, call.view.size(),
-                [&](const auto& execute) noexcept { reduce_and_map(plan, op, execute, memory); });
+  reduce_and_map(plan, op, execute, memory);
 }
 
 /// Gradients of a forward with given statistics, parameters by group.
-template <Scalar T, class Device>
-void backward_by_given(const Device& device, const BackwardCall<T>& call, std::byte* memory) noexcept {
+template <Scalar T>
+void backward_by_given(const Executor& execute, const BackwardCall<T>& call, std::byte* memory) noexcept {
   const Plan plan(call.view);
-  with_executor(device, call.view.size(), [&](const auto& execute) noexcept {
-    if (call.gradient) {
-      const GradientOfParameters<T> op{{kernels<T>(), plan, call.saved, call.x, call.dy}, call.gradient};
-      reduce_and_map(plan, op, execute, memory);
-    }
-    if (call.dx) {
-      const Affine<T> weight_only{call.affine.weight, nullptr, false};
-      const GradientByGiven<T> op{{kernels<T>(), plan, weight_only, call.dy, call.dx}, call.saved.rstd};
-      map_only(plan, op, execute);
-    }
-  });
+  if (call.gradient) {
+    const GradientOfParameters<T> op{{kernels<T>(), plan, call.saved, call.x, call.dy}, call.gradient};
+    reduce_and_map(plan, op, execute, memory);
+  }
+  if (call.dx) {
+    const Affine<T> weight_only{call.affine.weight, nullptr, false};
+    const GradientByGiven<T> op{{kernels<T>(), plan, weight_only, call.dy, call.dx}, call.saved.rstd};
+    map_only(plan, op, execute);
+  }
 }
 
 }  // namespace normkit::detail

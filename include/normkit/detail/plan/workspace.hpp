@@ -32,6 +32,9 @@ class Workspace {
   std::size_t size_ = 0;
 };
 
+/// Rounded up so that what follows is aligned for every number kept here.
+inline constexpr std::size_t aligned(std::size_t bytes) noexcept { return (bytes + 15) / 16 * 16; }
+
 /// What reducing leaves of each group, as arrays: on the stack for one tile, or in a workspace for all groups.
 
 template <class Partial>
@@ -45,7 +48,7 @@ struct PartialStore<Moments<T>> {
   Moments<T> view() noexcept { return {pivot, delta, m2}; }
 
   static constexpr std::size_t bytes(Index groups) noexcept {
-    return static_cast<std::size_t>(groups) * (2 * sizeof(Wide<T>) + sizeof(T));
+    return aligned(static_cast<std::size_t>(groups) * (2 * sizeof(Wide<T>) + sizeof(T)));
   }
   static Moments<T> in(std::byte* memory, Index groups) noexcept {
     auto* const wide = reinterpret_cast<Wide<T>*>(memory);
@@ -60,7 +63,7 @@ struct PartialStore<GradientSums<T>> {
   GradientSums<T> view() noexcept { return {dy, dy_x}; }
 
   static constexpr std::size_t bytes(Index groups) noexcept {
-    return static_cast<std::size_t>(groups) * 2 * sizeof(Wide<T>);
+    return aligned(static_cast<std::size_t>(groups) * 2 * sizeof(Wide<T>));
   }
   static GradientSums<T> in(std::byte* memory, Index groups) noexcept {
     auto* const wide = reinterpret_cast<Wide<T>*>(memory);

@@ -1,25 +1,6 @@
 // Lanes of one type for one instruction set: included once for each set, inside its namespace and target region.
 // NORMKIT_PACK_BYTES is the width of a register there.
 
-#if defined(__GNUC__)
-#define NORMKIT_INLINE inline __attribute__((always_inline))
-#else
-#define NORMKIT_INLINE inline
-#endif
-
-// Vector extensions of g++ and clang; plain arrays elsewhere, and where NORMKIT_PLAIN_ARRAYS asks for them.
-#if defined(__GNUC__) && !defined(NORMKIT_PLAIN_ARRAYS)
-#define NORMKIT_VECTOR_EXTENSIONS 1
-#endif
-
-// Contraction of a * b + c into one rounding would give other bits where the CPU has FMA. g++ is told by the region's
-// pragma; clang's pragma holds only for the function it stands in, so every function with arithmetic begins with this.
-#if defined(__clang__)
-#define NORMKIT_EXACT _Pragma("clang fp contract(off)")
-#else
-#define NORMKIT_EXACT
-#endif
-
 /// `width` values of T in one register. Arithmetic is lane by lane, each result rounded on its own.
 template <class T>
 struct Pack {

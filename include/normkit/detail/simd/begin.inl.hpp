@@ -1,0 +1,20 @@
+// What the texts that are compiled once for each instruction set are written with; end.inl.hpp takes it back.
+
+#if defined(__GNUC__)
+#define NORMKIT_INLINE inline __attribute__((always_inline))
+#else
+#define NORMKIT_INLINE inline
+#endif
+
+// Contraction of a * b + c into one rounding would give other bits where the CPU has FMA. g++ is told by the region's
+// pragma; clang's pragma holds only for the function it stands in, so every function with arithmetic begins with this.
+#if defined(__clang__)
+#define NORMKIT_EXACT _Pragma("clang fp contract(off)")
+#else
+#define NORMKIT_EXACT
+#endif
+
+// Vector extensions of g++ and clang; plain arrays elsewhere, and where NORMKIT_PLAIN_ARRAYS asks for them.
+#if defined(__GNUC__) && !defined(NORMKIT_PLAIN_ARRAYS)
+#define NORMKIT_VECTOR_EXTENSIONS 1
+#endif
