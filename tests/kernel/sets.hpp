@@ -10,7 +10,7 @@
 // get.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC push_options
-#pragma GCC optimize("fp-contract=off")
+#pragma GCC optimize("O1,fp-contract=off")  // their speed does not matter, the time to compile them does
 #endif
 #define NORMKIT_PACK_BYTES 64
 namespace normkit::detail::wide64 {
