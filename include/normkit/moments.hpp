@@ -66,7 +66,7 @@ requires(!TensorInput<Device>) auto moments(const Device& device, const X& x, st
   detail::require_extents("moments", shape);
   const std::array<bool, detail::max_rank> reduced = detail::axis_set(shape, axes);
 
-  auto extents = detail::extents_of<X>(input.dimensions());
+  detail::Extents<X> extents(input.dimensions());
   Index stats = 1, count = 1;
   for (std::size_t axis = 0; axis < static_cast<std::size_t>(shape.rank); ++axis) {
     (reduced[axis] ? count : stats) *= shape.extents[axis];

@@ -73,7 +73,7 @@ class Layer {
   requires(is_device<Device>&& takes<X>()) Evaluated<X>
   operator()(const Device& device, const X& x) {
     decltype(auto) input = dense(device, x);
-    Evaluated<X> y(extents_of<X>(input.dimensions()));
+    Evaluated<X> y(Extents<X>(input.dimensions()));
     forward(device, input, y);
     return y;
   }
@@ -199,8 +199,7 @@ class Layer {
 
     template <class X>
     auto dimensions(const X& x) const {
-      return extents_of<X>(
-          Eigen::TensorEvaluator<const X, Eigen::DefaultDevice>(x, Eigen::DefaultDevice()).dimensions());
+      return Extents<X>(Eigen::TensorEvaluator<const X, Eigen::DefaultDevice>(x, Eigen::DefaultDevice()).dimensions());
     }
     template <class X, class Y, class Device>
     void eval(const X& x, Y& y, const Device& device) const {

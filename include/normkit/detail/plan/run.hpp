@@ -102,3 +102,13 @@ void backward_by_given(const Executor& execute, const BackwardCall<T>& call, std
 }
 
 }  // namespace normkit::detail
+
+// Opt-in: this file's functions are compiled elsewhere, once, by a file that includes <normkit/instances.hpp>.
+#if defined(NORMKIT_EXTERN_TEMPLATES)
+#define NORMKIT_INSTANCE extern template
+#define NORMKIT_T float
+#include <normkit/detail/plan/instances.inl.hpp>
+#define NORMKIT_INSTANCE extern template
+#define NORMKIT_T double
+#include <normkit/detail/plan/instances.inl.hpp>
+#endif

@@ -57,6 +57,14 @@ template <class X, class Other>
 concept SameLayout = TensorInput<X> && TensorInput<Other> && rank_of<X>
 == rank_of<Other> && (layout_of<X> == layout_of<Other> || rank_of<X> <= 1);
 
+/// The tensor that an expression evaluates to.
+template <TensorInput X>
+using Evaluated = Eigen::Tensor<ScalarOf<X>, rank_of<X>, layout_of<X>, typename std::remove_cvref_t<X>::Index>;
+
+/// Extents in the form that an Evaluated tensor is made of (those of a fixed-size tensor are a type of their own).
+template <TensorInput X>
+using Extents = typename Evaluated<X>::Dimensions;
+
 template <DenseTensor X>
 Shape shape_of(const X& x) noexcept {
   using I = typename X::Index;
@@ -65,22 +73,9 @@ Shape shape_of(const X& x) noexcept {
   shape.rank = rank_of<X>;
   shape.row_major = layout_of<X> == static_cast<int>(Eigen::RowMajor);
   shape.index_limit = static_cast<Index>(std::numeric_limits<I>::max());
-  const auto& dimensions = x.dimensions();
-  for (int axis = 0; axis < shape.rank; ++axis)
-    shape.extents[static_cast<std::size_t>(axis)] = static_cast<Index>(dimensions[static_cast<std::size_t>(axis)]);
+  const Extents<X> extents(x.dimensions());
+  for (std::size_t axis = 0; axis < extents.size(); ++axis) shape.extents[axis] = static_cast<Index>(extents[axis]);
   return shape;
-}
-
-/// The tensor that an expression evaluates to.
-template <TensorInput X>
-using Evaluated = Eigen::Tensor<ScalarOf<X>, rank_of<X>, layout_of<X>, typename std::remove_cvref_t<X>::Index>;
-
-/// Extents in the form that an Evaluated tensor is made of (those of a fixed-size tensor are a type of their own).
-template <TensorInput X>
-typename Evaluated<X>::Dimensions extents_of(const auto& dimensions) noexcept {
-  typename Evaluated<X>::Dimensions extents;
-  for (std::size_t axis = 0; axis < static_cast<std::size_t>(rank_of<X>); ++axis) extents[axis] = dimensions[axis];
-  return extents;
 }
 
 /// A dense tensor as it is; an expression evaluated on the device into a temporary.
@@ -90,7 +85,7 @@ decltype(auto) dense(const Device& device, const X& x) {
     return (x);
   } else {
     const Eigen::TensorEvaluator<const X, Device> evaluator(x, device);
-    Evaluated<X> value(extents_of<X>(evaluator.dimensions()));
+    Evaluated<X> value(Extents<X>(evaluator.dimensions()));
     value.device(device) = x;
     return value;
   }
