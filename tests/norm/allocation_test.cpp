@@ -2,8 +2,9 @@
 #include <gtest/gtest.h>
 #include <normkit/normkit.hpp>
 
+#include <atomic>
 #include <cstdlib>
-#include <memory>
+#include <thread>
 
 #include "support/allocations.hpp"
 #include "support/configs.hpp"
@@ -16,12 +17,34 @@ using namespace support;
 using normkit::BatchNorm;
 using normkit::LayerNorm;
 
+/// Gives the pointer back through memory that the compiler has to write: without it an allocation and its release may be
+/// left out together.
+void* seen(void* pointer) {
+  static void* volatile escaped;
+  escaped = pointer;
+  return escaped;
+}
+
 TEST(Allocations, AreSeenWhoeverMakesThem) {
   EXPECT_EQ(allocations_of([] {}), 0);
-  EXPECT_EQ(allocations_of([] { std::free(std::malloc(64)); }), 1);
-  EXPECT_EQ(allocations_of([] { std::make_unique<int>(1); }), 1);
-  EXPECT_EQ(allocations_of([] { std::free(std::aligned_alloc(64, 128)); }), 1);
-  EXPECT_GE(allocations_of([] { Eigen::Tensor<float, 1> tensor(100); }), 1);
+  EXPECT_EQ(allocations_of([] { std::free(seen(std::malloc(64))); }), 1);
+  EXPECT_EQ(allocations_of([] { std::free(seen(std::calloc(8, 8))); }), 1);
+  EXPECT_EQ(allocations_of([] { std::free(seen(std::aligned_alloc(64, 128))); }), 1);
+  EXPECT_EQ(allocations_of([] { ::operator delete(seen(::operator new(64))); }), 1);
+  EXPECT_EQ(allocations_of([] { seen(Eigen::Tensor<float, 1>(100).data()); }), 1);
+}
+
+TEST(Allocations, OfOtherThreadsAreSeenToo) {
+  FixedPool pool(1);
+  const long counted = allocations_of([&] {
+    std::atomic<bool> done{false};
+    pool.Schedule([&done] {
+      std::free(seen(std::malloc(64)));
+      done = true;
+    });
+    while (!done) std::this_thread::yield();
+  });
+  EXPECT_EQ(counted, 1);
 }
 
 template <class C>

@@ -1,7 +1,6 @@
 // Test data that is the same on every machine: the standard library's distributions are not.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -24,8 +23,8 @@ class Numbers {
   template <class T>
   T uniform() {
     constexpr int digits = std::numeric_limits<T>::digits;
-    const auto centred = static_cast<std::int64_t>(bits(digits)) - (std::int64_t{1} << (digits - 1));
-    return std::ldexp(static_cast<T>(centred), 1 - digits);
+    constexpr std::int64_t half = std::int64_t{1} << (digits - 1);
+    return static_cast<T>(static_cast<std::int64_t>(bits(digits)) - half) / static_cast<T>(half);
   }
 
   /// Bell-shaped with standard deviation 1: the sum of three uniforms in [-1, 1), whose variances are 1/3 each.
