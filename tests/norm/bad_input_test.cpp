@@ -312,16 +312,4 @@ TEST(BadReductions, Axes) {
       {"different axes", "(1, -2)"});  // the same one twice
 }
 
-// Nothing is wrong with these.
-
-TEST(NotBad, EmptyInputOfLayerNorm) {
-  LayerNorm<float> norm(4);
-  const Rows<3> x(2, 0, 4);
-  Rows<3> y(2, 0, 4), dx(2, 0, 4);
-  norm.forward(x, y);
-  norm.backward(x, y, dx);
-  EXPECT_EQ(norm(x).size(), 0);
-  for (int i = 0; i < 4; ++i) EXPECT_EQ(norm.weight_grad()(i) + norm.bias_grad()(i), 0);
-}
-
 }  // namespace

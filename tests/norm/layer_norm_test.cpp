@@ -105,6 +105,24 @@ TYPED_TEST(LayerNormOracle, Options) {
   this->template check<2>(LayerNorm<T>(13, {.bias = false}), extents, 1, 1);
 }
 
+TYPED_TEST(LayerNormOracle, NoRowsGiveNothing) {
+  using Tensor = typename TypeParam::template Tensor<3>;
+  for (const Extents& extents : {Extents{0, 5, 4}, Extents{5, 0, 4}, Extents{0, 0, 4}}) {
+    LayerNorm<typename TypeParam::Scalar> norm(4);
+    const auto x = sized<Tensor>(extents);
+    Tensor y = x, dx = x;
+    norm.forward(this->where_.device, x, y);
+    norm.backward(this->where_.device, x, y, dx);
+    norm.infer(this->where_.device, x, y);
+    EXPECT_EQ(norm(x).size(), 0);
+    EXPECT_EQ(norm.saved().mean.size(), 0);
+    for (int i = 0; i < 4; ++i) {
+      EXPECT_EQ(norm.weight_grad()(i), 0);
+      EXPECT_EQ(norm.bias_grad()(i), 0);
+    }
+  }
+}
+
 template <class C>
 class LayerNormLarge : public LayerNormOracle<C> {};
 using FloatOnly = ::testing::Types<Config<float, Eigen::RowMajor, Alone>, Config<float, Eigen::RowMajor, Pooled>>;
