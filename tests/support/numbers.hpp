@@ -8,7 +8,8 @@
 
 namespace support {
 
-/// A linear congruential generator modulo 2^64, of which only high bits are used.
+/// A linear congruential generator modulo 2^64, stirred: of the plain one, elements a power of two apart have low digits
+/// in arithmetic progression, and what they sum to rounds the same way again and again.
 class Numbers {
  public:
   explicit Numbers(std::uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15u + 0x1607u) { bits(1); }
@@ -16,7 +17,9 @@ class Numbers {
   /// The next `count` random bits, as an integer.
   std::uint64_t bits(int count) {
     state_ = state_ * 0x5851F42D4C957F2Du + 0x14057B7EF767814Fu;
-    return state_ >> (64 - count);
+    std::uint64_t stirred = (state_ ^ (state_ >> 29)) * 0xD6E8FEB86659FD93u;
+    stirred ^= stirred >> 32;
+    return (stirred * 0xD6E8FEB86659FD93u) >> (64 - count);
   }
 
   /// Uniform in [-1, 1), every digit of T random.

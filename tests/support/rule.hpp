@@ -14,17 +14,18 @@
 //            running:  rstd |w dy|                                                  * rstd; w * dy, its product with
 //                                                                                   xhat, their sum; xhat * mean, the
 //                                                                                   difference, * rstd
-//   dweight  sum |dy| xi                                                         7  in xhat 4; * dy; the sum; + old
-//   dbias    sum |dy|                                                            3  the sum; + old; its store
-//   var      var                                                                 6  x - mean, which is squared and so
-//                                                                                   counts twice; the square; the sum;
-//                                                                                   / n; the store
-//   mean     mean|x|                                                             2  the sum; the store
-//   running  |(1-m) old| + m |new|, mean|x| as |new| for the mean                6  as var: the update itself is made
-//   one
-//                                                                                   precision up and stored once
+//   dweight  sum |dy| xi                                                        10  in xhat 4; * dy; a chain 4; + old
+//   dbias    sum |dy|                                                            6  a chain 4; + old; its store
+//   mean     mean|x|                                                             2  the sum, which is corrected; the store
+//   var      var                                                                 8  x - mean, which is squared and so
+//                                                                                   counts twice; the square; a chain 4;
+//                                                                                   the store
+//   running  |(1-m) old| + m |new|, mean|x| as |new| for the mean                9  as var; the update is made one precision
+//                                                                                   up and stored once
 //
-// A sum counts as one: its lanes are short and corrected, and longer sums are merged one precision up.
+// A chain is a sum in the precision of T. Beyond 64 terms it is cut and merged one precision up. Its 63 roundings have
+// either sign and act on sums that are still growing, so that together they are near sqrt(64) / 2 = 4 and not 63.
+// Within y and dx a chain stands under a square root, or is one of many terms, and counts as one.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -47,7 +48,7 @@ using reference::Reals;
 using reference::Statistics;
 
 namespace roundings {
-inline constexpr int y = 6, dx = 10, dweight = 7, dbias = 3, running = 6, mean = 2, var = 6;
+inline constexpr int y = 6, dx = 10, dweight = 10, dbias = 6, mean = 2, var = 8, running = 9;
 }
 
 /// Exact values with the cond of each.
