@@ -8,8 +8,8 @@
 
 namespace support {
 
-/// A linear congruential generator modulo 2^64, stirred: of the plain one, elements a power of two apart have low digits
-/// in arithmetic progression, and what they sum to rounds the same way again and again.
+/// A linear congruential generator modulo 2^64, stirred: of the plain one, elements a power of two apart have low
+/// digits in arithmetic progression, and what they sum to rounds the same way again and again.
 class Numbers {
  public:
   explicit Numbers(std::uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15u + 0x1607u) { bits(1); }
