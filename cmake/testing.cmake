@@ -8,20 +8,29 @@ target_include_directories(normkit_test_options INTERFACE "${PROJECT_SOURCE_DIR}
 target_compile_definitions(normkit_test_options INTERFACE EIGEN_USE_THREADS=
                                                            NORMKIT_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
 
-# Eigen's tensors and GoogleTest take seconds to parse: once for all tests.
+# Eigen's tensors and GoogleTest take seconds to parse, and the kernels to compile: once for all tests.
 file(CONFIGURE OUTPUT precompiled.cpp CONTENT "// The owner of the tests' precompiled header.\n")
-add_library(normkit_precompiled OBJECT "${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp")
-target_link_libraries(normkit_precompiled PRIVATE normkit_test_options)
+file(CONFIGURE OUTPUT instances.cpp CONTENT "#include <normkit/instances.hpp>\n")
+add_library(normkit_precompiled OBJECT "${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp"
+                                       "${CMAKE_CURRENT_BINARY_DIR}/instances.cpp")
+set_source_files_properties("${CMAKE_CURRENT_BINARY_DIR}/instances.cpp" PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+target_link_libraries(normkit_precompiled PUBLIC normkit_test_options)
+target_compile_definitions(normkit_precompiled PUBLIC NORMKIT_EXTERN_TEMPLATES=)
 target_precompile_headers(normkit_precompiled PRIVATE <gtest/gtest.h> <unsupported/Eigen/CXX11/Tensor>
                           <unsupported/Eigen/CXX11/ThreadPool>)
 
-# normkit_add_test(name LABELS label... FILES file...)
-# One GoogleTest program, each of its tests known to ctest as "name.Suite.Behaviour".
+# normkit_add_test(name [HEADER_ONLY] LABELS label... FILES file...)
+# One GoogleTest program, each of its tests known to ctest as "name.Suite.Behaviour". HEADER_ONLY: it compiles all of
+# the library itself, as most users do.
 function(normkit_add_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LABELS;FILES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "HEADER_ONLY" "" "LABELS;FILES")
   add_executable(${name} ${arg_FILES})
-  target_link_libraries(${name} PRIVATE normkit_test_options)
-  target_precompile_headers(${name} REUSE_FROM normkit_precompiled)
+  if(arg_HEADER_ONLY)
+    target_link_libraries(${name} PRIVATE normkit_test_options)
+  else()
+    target_link_libraries(${name} PRIVATE normkit_precompiled)
+    target_precompile_headers(${name} REUSE_FROM normkit_precompiled)
+  endif()
   gtest_discover_tests(
     ${name}
     TEST_PREFIX "${name}."
