@@ -17,7 +17,7 @@ using namespace support;
 using normkit::BatchNorm;
 using normkit::LayerNorm;
 
-/// Gives the pointer back through memory that the compiler has to write: without it an allocation and its release may be
+/// The same pointer, by way of memory that the compiler has to write. Without it an allocation and its release may be
 /// left out together.
 void* seen(void* pointer) {
   static void* volatile escaped;

@@ -7,19 +7,19 @@
 // the roundings on the longest way from the inputs to the value. Let xi = |xhat| + mean|xhat| where the statistics are
 // of the batch (an error of the mean reaches each xhat of its group alike), and xi = |xhat| where they are given.
 //
-//   value    cond                                          k
-//   y        |w| xi + |b|                                  6  the statistics; x - hi; - lo; a = rstd * w; the product;
-//                                                             + b
-//   dx       of batch: rstd (|w dy| + mean|w dy|          10  in xhat 4: statistics, - hi, - lo, * rstd; w * dy, its
-//              + xi mean(|w dy| xi)), running: rstd |w dy|     product with xhat, their sum; xhat * mean, the
-//                                                             difference, * rstd
-//   dweight  sum |dy| xi                                  10  in xhat 4; * dy; a chain 4; + old
-//   dbias    sum |dy|                                      6  a chain 4; + old; the store
-//   mean     mean|x|                                       2  the sum, which is corrected; the store
-//   var      var                                           8  x - mean, which is squared and counts twice; the square;
-//                                                             a chain 4; the store
-//   running  |(1-m) old| + m |new|,                        9  as var; the update is made one precision up and stored
-//              mean|x| as |new| for the mean                  once
+//   value    cond                                            k
+//   y        |w| xi + |b|                                    6  the statistics; x - hi; - lo; a = rstd * w; the
+//                                                               product; + b
+//   dx       of batch: rstd (|w dy| + mean|w dy|            10  in xhat 4: statistics, - hi, - lo, * rstd; w * dy, its
+//              + xi mean(|w dy| xi)), running: rstd |w dy|      product with xhat, their sum; xhat * mean, the
+//                                                               difference, * rstd
+//   dweight  sum |dy| xi                                    10  in xhat 4; * dy; a chain 4; + old
+//   dbias    sum |dy|                                        6  a chain 4; + old; the store
+//   mean     mean|x|                                         2  the sum, which is corrected; the store
+//   var      var                                             8  x - mean, which is squared and counts twice; the
+//                                                               square; a chain 4; the store
+//   running  |(1-m) old| + m |new|,                          9  as var; the update is made one precision up and stored
+//              mean|x| as |new| for the mean                    once
 //
 // A chain is a sum in the precision of T. Beyond 64 terms it is cut and merged one precision up. Its 63 roundings have
 // either sign and act on sums that are still growing, so that together they are near sqrt(64) / 2 = 4 and not 63.
