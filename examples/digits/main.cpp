@@ -22,7 +22,7 @@ namespace {
 constexpr const char* usage =
     "usage: digits [--epochs N] [--rate R] [--seed N] [--data FILE] [--out FOLDER]\n"
     "  --epochs N    times through the images, 1 to 1000 (12)\n"
-    "  --rate R      learning rate (0.02; at 0.2 only BatchNorm still learns)\n"
+    "  --rate R      learning rate (0.02; at 0.2 the network without a norm no longer learns)\n"
     "  --seed N      of the first weights and of the order of the images (1)\n"
     "  --data FILE   the images (those of examples/data)\n"
     "  --out FOLDER  where the numbers and the picture go (digits-out)\n";
