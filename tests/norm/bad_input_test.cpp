@@ -301,6 +301,27 @@ TEST_F(LayerNormCalls, ProductOfExtentsOverflowsTheIndex) {
   rejects<shape_error>([&] { norm_.forward(large, large_out); }, {"2147483648"});
 }
 
+TEST_F(BatchNormCalls, ParametersOfAnotherSize) {
+  const auto weight = norm_.weight();
+  norm_.weight().resize(4);
+  norm_.weight().setConstant(1);
+  rejects<shape_error>([&] { norm_.forward(x_, y_); }, {"5", "weight", "4"});
+  rejects<shape_error>([&] { norm_.infer(x_, y_); }, {"5", "weight", "4"});
+  rejects<shape_error>([&] { norm_.backward(x_, dy_, dx_); }, {"5", "weight", "4"});
+  norm_.weight() = weight;
+  norm_.running_var().resize(7);
+  norm_.running_var().setConstant(1);
+  rejects<shape_error>([&] { norm_.forward(x_, y_); }, {"5", "running_var", "7"});
+}
+
+TEST_F(LayerNormCalls, ParametersOfAnotherSize) {
+  norm_.bias().resize(4, 2);
+  norm_.bias().setConstant(1);
+  rejects<shape_error>([&] { norm_.forward(x_, y_); }, {"12", "bias", "8"});
+  rejects<shape_error>([&] { norm_.infer(x_, y_); }, {"12", "bias", "8"});
+  rejects<shape_error>([&] { norm_.backward(x_, dy_, dx_); }, {"12", "bias", "8"});
+}
+
 TEST(BadReductions, Axes) {
   const Rows<3> x = random<Rows<3>>({2, 3, 4}, 1);
   expect_error<argument_error>([&] { normkit::moments(x, {0, 3}); }, {"axes", "(0, 3)", "(2, 3, 4)"});

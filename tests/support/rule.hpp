@@ -22,9 +22,9 @@
 //              mean|x| as |new| for the mean                    once
 //
 // A chain is a sum in the precision of T: at most 64 terms down a column, or 256 in each of 16 lanes, whose errors
-// average out; what is longer is cut, and merged one precision up. The 63 roundings of a column have either sign and act
-// on sums that are still growing, so that together they are near sqrt(64) / 2 = 4 and not 63. Within y and dx a chain
-// stands under a square root, or is one of many terms, and counts as one.
+// average out; what is longer is cut, and merged one precision up. The 63 roundings of a column have either sign and
+// act on sums that are still growing, so that together they are near sqrt(64) / 2 = 4 and not 63. Within y and dx a
+// chain stands under a square root, or is one of many terms, and counts as one.
 #pragma once
 
 #include <gtest/gtest.h>
