@@ -147,11 +147,10 @@ class BatchNorm : public detail::Layer<BatchNorm<T, Ranks>, T, 1, Eigen::ColMajo
 
   void normalize(const detail::Executor& execute, const detail::StatView& view, const T* x, T* y, Saved& saved) {
     const bool by_batch = this->is_training() || !options_.track_running_stats;
-    if (view.size() > 0) by_batch ? require_batch(view) : require_running_var();
+    by_batch ? require_batch(view) : require_running_var();
     std::byte* const memory = by_batch ? this->workspace_.reserve(detail::forward_bytes<T>(view)) : nullptr;
     const detail::StatisticsSink<T> sink = saved.resize(num_features_);
     saved.source = by_batch ? Saved::Source::batch : Saved::Source::running;
-    if (view.size() == 0) return;
     if (by_batch) {
       const bool moves = this->is_training() && options_.track_running_stats;
       const detail::RunningSink<T> running = moves ? detail::RunningSink<T>{running_.mean.data(), running_.var.data(),
@@ -165,7 +164,6 @@ class BatchNorm : public detail::Layer<BatchNorm<T, Ranks>, T, 1, Eigen::ColMajo
   }
 
   void infer_view(const detail::Executor& execute, const detail::StatView& view, const T* x, T* y) const {
-    if (view.size() == 0) return;
     if (options_.track_running_stats) {
       require_running_var();
       detail::forward_by_given(execute, view, affine(), options_.eps, running_.mean.data(), running_.var.data(), x, y);

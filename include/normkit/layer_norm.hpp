@@ -108,10 +108,10 @@ class LayerNorm : public detail::Layer<LayerNorm<T, Rank, Layout>, T, Rank, Layo
     std::byte* const memory = this->workspace_.reserve(detail::forward_bytes<T>(view));
     const detail::StatisticsSink<T> sink = saved.resize(view.stats());
     saved.source = Saved::Source::batch;
-    if (view.size() > 0) detail::forward_by_batch<T>(execute, view, affine(), options_.eps, x, y, sink, {}, memory);
+    detail::forward_by_batch<T>(execute, view, affine(), options_.eps, x, y, sink, {}, memory);
   }
   void infer_view(const detail::Executor& execute, const detail::StatView& view, const T* x, T* y) const {
-    if (view.size() > 0) detail::forward_by_batch<T>(execute, view, affine(), options_.eps, x, y, {}, {}, nullptr);
+    detail::forward_by_batch<T>(execute, view, affine(), options_.eps, x, y, {}, {}, nullptr);
   }
 
   LayerNormOptions options_;

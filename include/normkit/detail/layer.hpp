@@ -13,7 +13,7 @@ namespace normkit::detail {
 ///   static constexpr bool fits(rank, layout)      which tensors it takes, known at compile time
 ///   static std::string_view name()                for messages
 ///   StatView view_of(const Shape&) const          checks a shape against the layer; throws
-///   normalize(executor, view, x, y, Saved&)       forward; all that can fail comes before the first write
+///   normalize(executor, view, x, y, Saved&)       forward of a view that is not empty; what can fail comes first
 ///   infer_view(executor, view, x, y) const        forward of evaluation, nothing kept
 ///   Affine<T> affine() const                      weight and bias as the kernels take them
 template <class Derived, Scalar T, int Rank, int Layout>
@@ -53,7 +53,12 @@ class Layer {
     const Shape shape = checked_shape(input);
     const StatView view = derived().view_of(shape);
     check_output(shape, "x", input.data(), "y", y);
-    derived().normalize(executor_for(device, view.size()), view, input.data(), y.data(), saved);
+    if (view.size() > 0) {
+      derived().normalize(executor_for(device, view.size()), view, input.data(), y.data(), saved);
+    } else {  // nothing to compute, and nothing for backward to do
+      saved.resize(view.stats());
+      saved.source = Saved::Source::batch;
+    }
     saved.shape = shape;
     saved.in_place = view.size() > 0 && y.data() == input.data();
   }
@@ -90,7 +95,7 @@ class Layer {
     const Shape shape = checked_shape(input);
     const StatView view = derived().view_of(shape);
     check_output(shape, "x", input.data(), "y", y);
-    derived().infer_view(executor_for(device, view.size()), view, input.data(), y.data());
+    if (view.size() > 0) derived().infer_view(executor_for(device, view.size()), view, input.data(), y.data());
   }
   template <class X, class Y>
   requires(takes<X, Y>()) void infer(const X& x, Y&& y) const { infer(Eigen::DefaultDevice(), x, y); }
