@@ -33,10 +33,22 @@ class TensorKinds : public ::testing::Test {
     batch.backward(x_, dy_, batch_dx_);
     layer.forward(x_, layer_y_);
     layer.backward(x_, dy_, layer_dx_);
+    batch_weight_grad_ = batch.weight_grad();
+    layer_weight_grad_ = layer.weight_grad();
+  }
+
+  /// Backward overwrites what the parameters' gradients are made of, if it takes its steps in the wrong order.
+  void expect_gradients_of_parameters() {
+    EXPECT_TRUE(same_bits(batch_.weight_grad(), batch_weight_grad_));
+    EXPECT_TRUE(same_bits(layer_.weight_grad(), layer_weight_grad_));
+    batch_.zero_grad();
+    layer_.zero_grad();
   }
 
   const Volume x_ = random<Volume>({4, 6, 10}, 1), dy_ = random<Volume>({4, 6, 10}, 2);
   Volume batch_y_{4, 6, 10}, batch_dx_{4, 6, 10}, layer_y_{4, 6, 10}, layer_dx_{4, 6, 10};
+  Eigen::Tensor<Scalar, 1> batch_weight_grad_;
+  Eigen::Tensor<Scalar, 1, Eigen::RowMajor> layer_weight_grad_;
   BatchNorm<Scalar> batch_{6};
   LayerNorm<Scalar> layer_{10};
 };
@@ -139,20 +151,37 @@ TYPED_TEST(TensorKinds, ForwardInPlace) {
   EXPECT_TRUE(same_bits(x, this->layer_y_));
 }
 
-TYPED_TEST(TensorKinds, BackwardInPlace) {
-  typename TestFixture::Volume x = this->x_, dy = this->dy_, y(4, 6, 10);
-  this->batch_.forward(x, y);
-  this->batch_.backward(x, dy, dy);
-  EXPECT_TRUE(same_bits(dy, this->batch_dx_));
-  this->batch_.backward(x, this->dy_, x);
-  EXPECT_TRUE(same_bits(x, this->batch_dx_));
-  x = this->x_;
-  dy = this->dy_;
-  this->layer_.forward(x, y);
-  this->layer_.backward(x, dy, dy);
-  EXPECT_TRUE(same_bits(dy, this->layer_dx_));
-  this->layer_.backward(x, this->dy_, x);
-  EXPECT_TRUE(same_bits(x, this->layer_dx_));
+TYPED_TEST(TensorKinds, BackwardOverDy) {
+  typename TestFixture::Volume batch = this->dy_, layer = this->dy_, y(4, 6, 10);
+  this->batch_.forward(this->x_, y);
+  this->batch_.backward(this->x_, batch, batch);
+  this->layer_.forward(this->x_, y);
+  this->layer_.backward(this->x_, layer, layer);
+  EXPECT_TRUE(same_bits(batch, this->batch_dx_) && same_bits(layer, this->layer_dx_));
+  this->expect_gradients_of_parameters();
+}
+
+TYPED_TEST(TensorKinds, BackwardOverX) {
+  typename TestFixture::Volume batch = this->x_, layer = this->x_, y(4, 6, 10);
+  this->batch_.forward(batch, y);
+  this->batch_.backward(batch, this->dy_, batch);
+  this->layer_.forward(layer, y);
+  this->layer_.backward(layer, this->dy_, layer);
+  EXPECT_TRUE(same_bits(batch, this->batch_dx_) && same_bits(layer, this->layer_dx_));
+  this->expect_gradients_of_parameters();
+}
+
+TYPED_TEST(TensorKinds, BackwardOverXInEvaluation) {
+  typename TestFixture::Volume in_place = this->x_, y(4, 6, 10), dx(4, 6, 10);
+  this->batch_.running_mean().setConstant(0.25f);
+  this->batch_.eval();
+  BatchNorm<typename TypeParam::Scalar> apart = this->batch_;
+  apart.forward(this->x_, y);
+  apart.backward(this->x_, this->dy_, dx);
+  this->batch_.forward(in_place, y);
+  this->batch_.backward(in_place, this->dy_, in_place);
+  EXPECT_TRUE(same_bits(in_place, dx));
+  EXPECT_TRUE(same_bits(this->batch_.weight_grad(), apart.weight_grad()));
 }
 
 TYPED_TEST(TensorKinds, InPlaceOnAPoolWhereBlocksAreMany) {
