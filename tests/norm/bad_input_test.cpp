@@ -205,7 +205,7 @@ struct Overlap {
 };
 
 TEST_F(BatchNormCalls, PartialOverlap) {
-  for (const std::size_t shift : {1, 60, 119}) {
+  for (const std::size_t shift : {1u, 60u, 119u}) {
     Overlap maps(shift);
     const std::vector<float> before = maps.memory;
     rejects<argument_error>([&] { norm_.forward(maps.first, maps.second); }, {"apart", "bytes"});
@@ -220,7 +220,7 @@ TEST_F(BatchNormCalls, PartialOverlap) {
 }
 
 TEST_F(LayerNormCalls, PartialOverlap) {
-  for (const std::size_t shift : {1, 60, 119}) {
+  for (const std::size_t shift : {1u, 60u, 119u}) {
     Overlap maps(shift);
     const std::vector<float> before = maps.memory;
     rejects<argument_error>([&] { norm_.forward(maps.first, maps.second); }, {"apart", "bytes"});

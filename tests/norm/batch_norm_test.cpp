@@ -21,7 +21,7 @@ class BatchNormOracle : public ::testing::Test {
     SCOPED_TRACE(::testing::Message() << ::testing::PrintToString(extents) << ", channels on axis " << axis);
     const Grouping g = reference::per_channel(extents, axis);
     set_parameters(norm, 3);
-    for (const std::uint64_t batch : {1, 2}) {
+    for (const std::uint64_t batch : {1u, 2u}) {
       const auto x = random<Tensor>(extents, batch, 0.5, 2), dy = random<Tensor>(extents, 10 + batch);
       const reference::Running old = running_of(norm);
       expect_step(norm, where_.device, x, dy, g, reference::moments(reals(x), g), Statistics::of_batch);

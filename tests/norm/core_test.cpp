@@ -149,9 +149,9 @@ void expect_reduced(const Tensor& x, const Result& result, const std::vector<boo
   EXPECT_TRUE(keeps_rule(values(result.mean), exact.mean, roundings::mean));
   EXPECT_TRUE(keeps_rule(values(result.var), exact.var, roundings::var));
   for (std::size_t axis = 0; axis < reduced.size(); ++axis) {
-    const auto kept = reduced[axis] ? 1 : x.dimension(static_cast<int>(axis));
-    EXPECT_EQ(result.mean.dimension(static_cast<int>(axis)), kept);
-    EXPECT_EQ(result.var.dimension(static_cast<int>(axis)), kept);
+    const auto kept = reduced[axis] ? 1 : x.dimension(axis);
+    EXPECT_EQ(result.mean.dimension(axis), kept);
+    EXPECT_EQ(result.var.dimension(axis), kept);
   }
 }
 

@@ -27,7 +27,7 @@ class LayerNormOracle : public ::testing::Test {
     SCOPED_TRACE(::testing::Message() << ::testing::PrintToString(extents) << ", " << axes << " axes from " << first);
     const Grouping g = reference::per_token(extents, first, axes);
     set_parameters(norm, 3);
-    for (const std::uint64_t batch : {1, 2}) {
+    for (const std::uint64_t batch : {1u, 2u}) {
       const auto x = random<Tensor>(extents, batch, 0.5, 2), dy = random<Tensor>(extents, 10 + batch);
       expect_step(norm, where_.device, x, dy, g, reference::moments(reals(x), g), Statistics::of_batch);
       norm.eval();

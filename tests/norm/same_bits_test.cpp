@@ -145,7 +145,7 @@ TYPED_TEST(SameBits, OnAnyInstructionSet) {
 TYPED_TEST(SameBits, AtAnyAlignment) {
   const std::vector<Digest> expected = this->alone();
   Eigen::DefaultDevice device;
-  for (const std::size_t misalignment : {1, 3, 5, 13})
+  for (const std::size_t misalignment : {1u, 3u, 5u, 13u})
     EXPECT_EQ(run_all<TypeParam>(device, misalignment), expected) << misalignment << " elements";
 }
 

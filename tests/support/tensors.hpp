@@ -20,7 +20,8 @@ using ScalarOf = std::remove_const_t<typename Tensor::Scalar>;
 template <class Tensor>
 Extents extents_of(const Tensor& tensor) {
   Extents extents;
-  for (int axis = 0; axis < Tensor::NumDimensions; ++axis) extents.push_back(tensor.dimension(axis));
+  constexpr auto rank = static_cast<std::size_t>(Tensor::NumDimensions);
+  for (std::size_t axis = 0; axis < rank; ++axis) extents.push_back(tensor.dimension(axis));
   return extents;
 }
 
