@@ -42,9 +42,13 @@ concept Takes = Forwards<Norm, X, Y> && Infers<Norm, X, Y> && Backwards<Norm, X,
 template <class Norm, class X, class Y = X>
 concept TurnsAway = !Forwards<Norm, X, Y> && !Infers<Norm, X, Y> && !Backwards<Norm, X, X, Y>;
 
-template <template <class> class Norm, class T>
-concept HasScalar = requires {
-  typename Norm<T>;
+template <class T>
+concept ScalarOfBatchNorm = requires {
+  typename BatchNorm<T>;
+};
+template <class T>
+concept ScalarOfLayerNorm = requires {
+  typename LayerNorm<T>;
 };
 
 TEST(Rank, OfBatchNorm1dIsTwoOrThree) {
@@ -95,16 +99,11 @@ TEST(Layout, OfSeveralNormalizedAxesIsPartOfTheType) {
   EXPECT_TRUE((Takes<LayerNorm<float, 1>, Columns<3>>)) << "one axis lies the same in both";
 }
 
-// With the one parameter that HasScalar asks for, and no constraint of their own.
-template <class T>
-using BatchNormOf = BatchNorm<T>;
-template <class T>
-using LayerNormOf = LayerNorm<T>;
-
 TEST(Scalar, IsFloatOrDouble) {
-  EXPECT_TRUE((HasScalar<BatchNormOf, double>)&&(HasScalar<LayerNormOf, float>));
-  EXPECT_FALSE((HasScalar<BatchNormOf, int>) || (HasScalar<LayerNormOf, int>));
-  EXPECT_FALSE((HasScalar<BatchNormOf, long double>) || (HasScalar<LayerNormOf, bool>));
+  EXPECT_TRUE(ScalarOfBatchNorm<float> && ScalarOfBatchNorm<double>);
+  EXPECT_TRUE(ScalarOfLayerNorm<float> && ScalarOfLayerNorm<double>);
+  EXPECT_FALSE(ScalarOfBatchNorm<int> || ScalarOfBatchNorm<long double>);
+  EXPECT_FALSE(ScalarOfLayerNorm<int> || ScalarOfLayerNorm<bool>);
 }
 
 TEST(Scalar, OfTensorsIsThatOfTheLayer) {
