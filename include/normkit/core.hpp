@@ -98,8 +98,8 @@ void backward_per_channel(const T* x, Channels shape, const double* mean, const 
   impl::backward(impl::view(shape), false, x, mean, var, eps, weight, dy, dx, dweight, dbias);
 }
 
-/// Shapes   x, dy, dx as `Tokens` says; mean, var (tokens); the others (features); weight, dx, dweight, dbias may be
-/// null Memory   dx may be x or dy; allocates a few numbers for each token and feature
+/// Shapes   x, dy, dx as `Tokens` says; mean, var (tokens); the others (features); weight, dx and both gradients may be null
+/// Memory   dx may be x or dy; allocates a few numbers for each token and feature
 template <detail::Scalar T>
 void backward_per_token(const T* x, Tokens shape, const double* mean, const double* var, double eps, const T* weight,
                         const T* dy, T* dx, T* dweight, T* dbias) {

@@ -88,7 +88,7 @@ class LayerNorm : public detail::Layer<LayerNorm<T, Rank, Layout>, T, Rank, Layo
 
   detail::StatView view_of(const detail::Shape& shape) const {
     const Index given = options_.axis.value_or(-Rank), first = given + (given < 0 ? shape.rank : 0);
-    if (first < 0 || first + Rank > shape.rank)
+    if (first < 0 || first > shape.rank - Rank)
       throw argument_error("LayerNorm: expected " + std::to_string(Rank) + " axes of x of shape " + shape.text() +
                            " from axis " + std::to_string(given) + " on, which it does not have");
     for (std::size_t i = 0; i < normalized_shape_.size(); ++i)

@@ -1,24 +1,42 @@
 #pragma once
 
+#include <vector>
+
 #include <normkit/detail/plan/run.hpp>
-#include <normkit/detail/view/tensor.hpp>
 
 namespace normkit {
 
+/// Numbers in a row that keep their room: going back to a size seen before does not allocate.
+template <class T>
+class Numbers {
+ public:
+  using Scalar = T;
+
+  Index size() const noexcept { return static_cast<Index>(values_.size()); }
+  T* data() noexcept { return values_.data(); }
+  const T* data() const noexcept { return values_.data(); }
+  T operator()(Index i) const noexcept { return values_[static_cast<std::size_t>(i)]; }
+  void resize(Index size) { values_.resize(static_cast<std::size_t>(size)); }
+
+ private:
+  std::vector<T> values_;
+};
+
 /// What a forward keeps for its backward, beside x: one of each for each statistic, in the order of memory.
-/// The mean is mean + mean_lo (mean is the nearest T, mean_lo the rest), rstd = 1 / sqrt(var + eps) is not rounded to
-/// T. Units    mean [x], rstd 1/[x] Memory   three numbers for each statistic, allocated by the first forward with a
-/// shape
+/// The mean is mean + mean_lo (mean is the nearest T, mean_lo the rest), rstd = 1 / sqrt(var + eps) is not rounded to T.
+/// Units    mean [x], rstd 1/[x]
+/// Memory   three numbers for each statistic, allocated by the first forward of that size
 template <detail::Scalar T>
 struct Saved {
-  Eigen::Tensor<T, 1> mean, mean_lo;
-  Eigen::Tensor<double, 1> rstd;
+  Numbers<T> mean, mean_lo;
+  Numbers<double> rstd;
 
   /// Where the statistics came from, so that backward differentiates what forward did, whatever the mode is by then.
   enum class Source { none, batch, running };
   Source source = Source::none;
   bool in_place = false;  // the input is gone
   detail::Shape shape;
+  detail::StatView view;  // what the statistics are of: another layer's are refused
 
   /// Makes room; all that can fail in keeping statistics.
   detail::StatisticsSink<T> resize(Index statistics) {
@@ -27,7 +45,10 @@ struct Saved {
     rstd.resize(statistics);
     return {mean.data(), mean_lo.data(), rstd.data()};
   }
-  detail::SavedStatistics<T> view() const noexcept { return {mean.data(), mean_lo.data(), rstd.data()}; }
+  detail::SavedStatistics<T> statistics() const noexcept { return {mean.data(), mean_lo.data(), rstd.data()}; }
+  bool holds(Index statistics) const noexcept {
+    return mean.size() == statistics && mean_lo.size() == statistics && rstd.size() == statistics;
+  }
 };
 
 /// Which gradients a backward computes. What is not asked for is neither written nor read.

@@ -215,6 +215,23 @@ TEST(InsideAPool, AllWorkersMayCallAtOnce) {
   for (const Large& result : results) EXPECT_TRUE(same_bits(result, expected));
 }
 
+TEST(InsideAPool, AllWorkersMayEvaluateExpressionsAtOnce) {
+  const auto x = random<Large>({8, 24, 1030}, 1);
+  LayerNorm<float> norm(1030);
+  const Large expected = norm(x + x);
+  Eigen::ThreadPool pool(2);
+  Eigen::ThreadPoolDevice device(&pool, 2);
+  std::vector<Large> results(2, Large(8, 24, 1030));
+  Eigen::Barrier finished(2);
+  for (Large& result : results)
+    pool.Schedule([&] {
+      norm.infer(device, x + x, result);
+      finished.Notify();
+    });
+  finished.Wait();
+  for (const Large& result : results) EXPECT_TRUE(same_bits(result, expected));
+}
+
 TEST(OnAPool, TwoCallersMayShareIt) {
   const auto x = random<Large>({8, 24, 1030}, 1);
   LayerNorm<float> norm(1030);

@@ -60,6 +60,7 @@ class Layer {
       saved.source = Saved::Source::batch;
     }
     saved.shape = shape;
+    saved.view = view;
     saved.in_place = view.size() > 0 && y.data() == input.data();
   }
   template <class Device, class X, class Y>
@@ -78,6 +79,7 @@ class Layer {
   requires(is_device<Device>&& takes<X>()) Evaluated<X>
   operator()(const Device& device, const X& x) {
     decltype(auto) input = dense(device, x);
+    derived().view_of(checked_shape(input));  // a wrong shape is refused before its output is allocated
     Evaluated<X> y(Extents<X>(input.dimensions()));
     forward(device, input, y);
     return y;
@@ -121,13 +123,14 @@ class Layer {
       check_output(shape, "x", input.data(), "dx", dx);
       check_output(shape, "dy", upstream.data(), "dx", dx);
     }
-    require_forward(saved, shape);
+    require_forward(saved, shape, view);
     if (view.size() == 0) return;
     const ParameterSink<T> sink{
         which.weight && parameters_.weight.size() > 0 ? parameters_.weight_grad.data() : nullptr,
         which.bias && parameters_.bias.size() > 0 ? parameters_.bias_grad.data() : nullptr};
-    const BackwardCall<T> call{
-        view, saved.view(), derived().affine(), input.data(), upstream.data(), which.input ? dx.data() : nullptr, sink};
+    const BackwardCall<T> call{view,         saved.statistics(), derived().affine(),
+                               input.data(), upstream.data(),    which.input ? dx.data() : nullptr,
+                               sink};
     std::byte* const memory = workspace_.reserve(backward_bytes<T>(view, call.affine.by_element));
     const Executor execute = executor_for(device, view.size());
     if (saved.source == Saved::Source::batch)
@@ -154,7 +157,7 @@ class Layer {
 
   /// The layer as a functor for Eigen's customOp, `y = x.customOp(norm.op())`: infer inside an expression. It refers to
   /// the layer, which must outlive it.
-  /// Throws   state_error where the layer is training and its statistics would have to move
+  /// Throws   state_error for a BatchNorm in training
   auto op() const {
     derived().require_evaluation();
     return CustomOp{&derived()};
@@ -222,14 +225,16 @@ class Layer {
     require_same_shape(derived().name(), name, shape, shape_of(output));
     require_no_partial_overlap<T>(derived().name(), input_name, input, name, output.data(), shape.size());
   }
-  void require_forward(const Saved& saved, const Shape& shape) const {
-    if (saved.source == Saved::Source::none)
-      throw state_error(std::string(derived().name()) + ": backward needs a forward before it");
+  void require_forward(const Saved& saved, const Shape& shape, const StatView& view) const {
+    const std::string name(derived().name());
+    if (saved.source == Saved::Source::none) throw state_error(name + ": backward needs a forward before it");
     if (!(saved.shape == shape))
-      throw state_error(std::string(derived().name()) + ": expected x of shape " + saved.shape.text() +
-                        " as in the forward that was saved, got " + shape.text());
-    if (saved.in_place)
-      throw state_error(std::string(derived().name()) + ": the forward was in place and has overwritten its input");
+      throw state_error(name + ": expected x of shape " + saved.shape.text() + saved.shape.order() +
+                        " as in the forward that was saved, got " + shape.text() + shape.order());
+    if (saved.in_place) throw state_error(name + ": the forward was in place and has overwritten its input");
+    if (!(saved.view == view) || !saved.holds(view.stats()) ||
+        (saved.source == Saved::Source::running && derived().affine().by_element))
+      throw state_error(name + ": expected what a forward of this layer saved, got that of another layer");
   }
 
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }

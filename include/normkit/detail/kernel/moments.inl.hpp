@@ -1,7 +1,5 @@
-// Moments of one block, in two passes while it is in L1: sums around a pivot give a first mean; then squares around
-// that mean and, in the same pass, the sum of the same differences, which corrects both (the corrected two-pass
-// formula: Chan, Golub, LeVeque 1983). Without the correction 9 % of ordinary float outputs would be off by more than 4
-// u.
+// Sums of one block, in two passes while it is in L1: sums around a pivot give a first mean; then squares around that
+// mean and, in the same pass, the sum of the same differences, with which centre_moments corrects both.
 
 template <class T>
 struct SumAround {

@@ -46,7 +46,7 @@ void statistics_of(Index groups, Moments<T> moments, Index n, double eps, Statis
   for (Index g = 0; g < groups; ++g) {
     const Wide<T> mean = widen<T>(moments.pivot[g]) + moments.delta[g];
     out.mean[g] = narrow<T>(mean);
-    out.mean_lo[g] = narrow<T>(mean - widen<T>(out.mean[g]));
+    out.mean_lo[g] = rest_of<T>(mean, out.mean[g]);
     out.rstd[g] = nearest(reciprocal_sqrt(moments.m2[g] / count + epsilon));
   }
 }
@@ -57,7 +57,7 @@ void statistics_from(Index groups, const Given* mean, const Given* var, double e
   NORMKIT_EXACT
   for (Index g = 0; g < groups; ++g) {
     out.mean[g] = static_cast<T>(mean[g]);
-    out.mean_lo[g] = static_cast<T>(static_cast<double>(mean[g]) - static_cast<double>(out.mean[g]));
+    out.mean_lo[g] = rest_of<T>(widen<T>(static_cast<double>(mean[g])), out.mean[g]);
     out.rstd[g] = nearest(reciprocal_sqrt(widen<T>(static_cast<double>(var[g])) + widen<T>(eps)));
   }
 }

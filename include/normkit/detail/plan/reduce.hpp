@@ -6,7 +6,7 @@
 
 // The one algorithm of the library: reduce every group, then map its elements. An operation says what the steps are:
 //   Partial                                   what reducing leaves of a group
-//   reduce(block, Partial out)                one block
+//   reduce(tile, block, Partial out)          one block
 //   merge(groups, into, count, other, more)   the partial results of `more` further elements
 //   Coefficients, coefficients(tile, Partial, out)   from them, what mapping needs: no side effects
 //   commit(tile, Partial, Coefficients)       side effects, once for each tile: statistics, gradients of parameters
@@ -82,6 +82,7 @@ void run_by_tile(const Plan& plan, const Op& op, const Executor& execute) noexce
 /// The memory that run_by_chunk needs: a partial result for each chunk and group.
 template <class Op>
 std::size_t chunk_bytes(const Plan& plan) noexcept {
+  if (plan.chunks() == 1) return 0;
   return static_cast<std::size_t>(plan.chunks()) * PartialStore<typename Op::Partial>::bytes(plan.view().stats());
 }
 

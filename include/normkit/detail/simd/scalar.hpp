@@ -22,7 +22,7 @@ concept Scalar = std::is_same_v<T, float> || std::is_same_v<T, double>;
 
 /// The unevaluated sum hi + lo with |lo| <= ulp(hi)/2: 106 bits. The arithmetic on it stands with the kernels.
 struct DoubleDouble {
-  double hi = 0.0, lo = 0.0;
+  double hi, lo;
 };
 
 /// One precision up: what sums of sums, statistics and coefficients are computed in.

@@ -25,6 +25,7 @@ NORMKIT_INLINE DoubleDouble two_product(double a, double b) {  // Dekker 1971, b
 NORMKIT_INLINE DoubleDouble operator+(DoubleDouble a, DoubleDouble b) {
   NORMKIT_EXACT
   const DoubleDouble sum = two_sum(a.hi, b.hi), rest = two_sum(a.lo, b.lo);
+  if (sum.hi - sum.hi != 0.0) return {sum.hi, 0.0};  // infinite or NaN: there is no rest
   const DoubleDouble first = quick_two_sum(sum.hi, sum.lo + rest.hi);
   return quick_two_sum(first.hi, first.lo + rest.lo);
 }
@@ -33,11 +34,13 @@ NORMKIT_INLINE DoubleDouble operator-(DoubleDouble a, DoubleDouble b) { return a
 NORMKIT_INLINE DoubleDouble operator*(DoubleDouble a, DoubleDouble b) {
   NORMKIT_EXACT
   const DoubleDouble product = two_product(a.hi, b.hi);
+  if (product.hi - product.hi != 0.0) return {product.hi, 0.0};
   return quick_two_sum(product.hi, product.lo + (a.hi * b.lo + a.lo * b.hi));
 }
 NORMKIT_INLINE DoubleDouble operator/(DoubleDouble a, DoubleDouble b) {
   NORMKIT_EXACT
   const double first = a.hi / b.hi;
+  if (first - first != 0.0) return {first, 0.0};
   const DoubleDouble rest = a - b * DoubleDouble{first, 0.0};
   return quick_two_sum(first, (rest.hi + rest.lo) / b.hi);
 }
@@ -68,6 +71,13 @@ NORMKIT_INLINE double nearest(DoubleDouble value) { return value.hi; }
 template <class T>
 NORMKIT_INLINE T narrow(Wide<T> value) {
   return static_cast<T>(nearest(value));
+}
+
+/// What the nearest T leaves of a wide number; 0 where it is infinite or NaN.
+template <class T>
+NORMKIT_INLINE T rest_of(Wide<T> value, T rounded) {
+  NORMKIT_EXACT
+  return rounded - rounded == T(0) ? narrow<T>(value - widen<T>(static_cast<double>(rounded))) : T(0);
 }
 
 /// 1 / sqrt(value), and 0 where value is 0: a group without variance and without eps then gives its bias.

@@ -53,6 +53,7 @@ struct Shape {
     return product;
   }
   std::string text() const { return list_of(axes()); }
+  std::string order() const { return row_major ? " RowMajor" : " ColMajor"; }
 
   /// The same extents at the same places in memory; the width of the index type does not matter.
   friend bool operator==(const Shape& a, const Shape& b) noexcept {

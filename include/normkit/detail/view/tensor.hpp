@@ -86,7 +86,14 @@ decltype(auto) dense(const Device& device, const X& x) {
   } else {
     const Eigen::TensorEvaluator<const X, Device> evaluator(x, device);
     Evaluated<X> value(Extents<X>(evaluator.dimensions()));
-    value.device(device) = x;
+    if constexpr (requires { device.getPool()->CurrentThreadId(); }) {
+      // Eigen waits for its pool: from one of the pool's own workers that could be for ever.
+      if (device.getPool()->CurrentThreadId() < 0) {
+        value.device(device) = x;
+        return value;
+      }
+    }
+    value.device(Eigen::DefaultDevice()) = x;
     return value;
   }
 }
