@@ -24,10 +24,9 @@ struct Result {
   friend bool operator==(const Result&, const Result&) = default;
 };
 
-/// Views of every class with several chunks, or several tiles, or both.
+/// Views of every class with several chunks, for which alone there is memory to share them.
 std::vector<nk::StatView> views() {
-  return {{1, 1, 3, 200001}, {1, 7, 3, 30011}, {1, 900, 5, 121}, {1, 70001, 3, 1},
-          {1, 3001, 300, 1}, {2, 9001, 5, 1},  {1, 1, 50, 77},   {1, 2, 2, 2}};
+  return {{1, 1, 3, 200001}, {1, 7, 3, 30011}, {1, 900, 5, 121}, {1, 70001, 3, 1}, {1, 3001, 300, 1}, {2, 30001, 5, 1}};
 }
 
 template <class T, class Run>
@@ -51,6 +50,7 @@ TYPED_TEST(Reduce, TilesAndChunksGiveTheSameBits) {
   using T = TypeParam;
   for (const nk::StatView& view : views()) {
     const std::vector<T> x = support::bell<T>(size(view.size()), 5, 3);
+    ASSERT_GT(nk::Plan(view).chunks(), 1);
     std::vector<std::byte> memory(nk::forward_bytes<T>(view));
     const auto tiles =
         normalize(view, x, [](const auto& plan, const auto& op) { nk::run_by_tile(plan, op, nk::Executor()); });
