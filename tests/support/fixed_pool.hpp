@@ -21,6 +21,9 @@ class FixedPool final : public Eigen::ThreadPoolInterface {
  public:
   explicit FixedPool(int threads) {
     for (int id = 0; id < threads; ++id) threads_.emplace_back([this, id] { work(id); });
+    // A sanitizer allocates while a thread starts: let that be over before anybody counts.
+    std::unique_lock lock(mutex_);
+    started_.wait(lock, [&] { return running_ == threads; });
   }
 
   ~FixedPool() override {
@@ -64,6 +67,8 @@ class FixedPool final : public Eigen::ThreadPoolInterface {
   void work(int id) {
     current() = {this, id};
     std::unique_lock lock(mutex_);
+    ++running_;
+    started_.notify_one();
     while (true) {
       ready_.wait(lock, [this] { return closing_ || waiting_ > 0; });
       if (waiting_ == 0) return;
@@ -77,7 +82,8 @@ class FixedPool final : public Eigen::ThreadPoolInterface {
   }
 
   mutable std::mutex mutex_;
-  std::condition_variable ready_;
+  std::condition_variable ready_, started_;
+  int running_ = 0;
   std::array<std::function<void()>, 256> ring_;
   std::size_t first_ = 0, waiting_ = 0, scheduled_ = 0;
   bool closing_ = false;
