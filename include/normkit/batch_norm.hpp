@@ -1,6 +1,6 @@
 #pragma once
 
-#include <normkit/detail/layer.hpp>
+#include <normkit/layer.hpp>
 #include <normkit/running_stats.hpp>
 
 namespace normkit {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <normkit/detail/layer.hpp>
+#include <normkit/layer.hpp>
 
 namespace normkit {
 
