@@ -13,18 +13,20 @@
 //   dx       of batch: rstd (|w dy| + mean|w dy|            10  in xhat 4: statistics, - hi, - lo, * rstd; w * dy, its
 //              + xi mean(|w dy| xi)), running: rstd |w dy|      product with xhat, their sum; xhat * mean, the
 //                                                               difference, * rstd
-//   dweight  sum |dy| xi                                    10  in xhat 4; * dy; a chain 4; + old
-//   dbias    sum |dy|                                        6  a chain 4; + old; the store
-//   mean     mean|x|                                         2  the sum, which is corrected; the store
-//   var      var                                             8  x - mean, which is squared and counts twice; the
-//                                                               square; a chain 4; the store
-//   running  |(1-m) old| + m |new|,                          9  as var; the update is made one precision up and stored
+//   dweight  sum |dy| xi                                     9  in xhat 4; * dy; a sum 3; + old
+//   dbias    sum |dy|                                        4  a sum 3; + old, which is made one precision up and
+//                                                               stored once
+//   mean     mean|x|                                         3  x - pivot; the sum, which is corrected; the store
+//   var      var                                             7  x - mean, which is squared and counts twice; the
+//                                                               square; a sum 3; the store
+//   running  |(1-m) old| + m |new|,                          7  as var; the update is made one precision up and stored
 //              mean|x| as |new| for the mean                    once
 //
-// A chain is a sum in the precision of T: at most 64 terms down a column, or 256 in each of 16 lanes, whose errors
-// average out; what is longer is cut, and merged one precision up. The 63 roundings of a column have either sign and
-// act on sums that are still growing, so that together they are near sqrt(64) / 2 = 4 and not 63. Within y and dx a
-// chain stands under a square root, or is one of many terms, and counts as one.
+// A sum in the precision of T is at most 8 terms of a column and then 8 such sums, or at most 128 terms (256 of double)
+// in each of up to 32 lanes and then the lanes; what is longer is cut, and merged one precision up. Roundings have
+// either sign and act on sums that are still growing: 2 * 8 of them together are near 2 * sqrt(8) / 2 = 3, and those of
+// many lanes average out to less. Within y and dx a sum stands under a square root, or is one of many terms, and counts
+// as one.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -47,7 +49,7 @@ using reference::Reals;
 using reference::Statistics;
 
 namespace roundings {
-inline constexpr int y = 6, dx = 10, dweight = 10, dbias = 6, mean = 2, var = 8, running = 9;
+inline constexpr int y = 6, dx = 10, dweight = 9, dbias = 4, mean = 3, var = 7, running = 7;
 }
 
 /// Exact values with the cond of each.

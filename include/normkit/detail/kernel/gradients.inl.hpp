@@ -29,14 +29,19 @@ void sum_gradients_runs(const Block& block, const T* x, const T* dy, const Centr
   using Stat = std::conditional_t<dual, Elements<T>, Uniform<T>>;
   for (Index g = 0; g < block.groups; ++g) {
     SumGradients<T, Stat, Elements<T>, weighted, dual, lane_packs> body{};
-    if constexpr (!dual) body.mean = {Pack<T>::all(centre.mean[g])}, body.mean_lo = {Pack<T>::all(centre.mean_lo[g])};
+    if constexpr (!dual) {
+      body.mean = {Pack<T>::all(centre.mean[g])};
+      body.mean_lo = {Pack<T>::all(centre.mean_lo[g])};
+    }
     for (Index p = 0; p < block.planes; ++p) {
       const Index at = g * block.group_stride + p * block.plane_stride, element = p * block.plane_elements;
       body.x = x + at;
       body.dy = dy + at;
-      if constexpr (dual)
-        body.mean = {centre.mean + element}, body.mean_lo = {centre.mean_lo + element},
+      if constexpr (dual) {
+        body.mean = {centre.mean + element};
+        body.mean_lo = {centre.mean_lo + element};
         body.rstd = {centre.rstd + element};
+      }
       if constexpr (weighted) body.weight = {centre.weight + element};
       each_pack<T, lane_packs>(block.length, body);
     }
@@ -45,7 +50,7 @@ void sum_gradients_runs(const Block& block, const T* x, const T* dy, const Centr
   }
 }
 
-/// One register of columns over several rows: the sums are kept in L1 between calls.
+/// One register of columns over several rows, which are added up among themselves before they go to the sums in L1.
 template <class T, SumKind Kind>
 struct ColumnGradients {
   const T *x, *dy;
@@ -58,22 +63,24 @@ struct ColumnGradients {
     NORMKIT_EXACT
     constexpr bool weighted = Kind == SumKind::weighted, dual = Kind == SumKind::dual;
     using Stat = std::conditional_t<dual, Uniform<T>, Elements<T>>;
-    const Pack<T> zero = Pack<T>::zero();
     SumGradients<T, Stat, Uniform<T>, weighted, dual, 1> row{};
-    row.sum[0] = load<Whole>(sum + c, n, zero);
-    row.sum_x[0] = load<Whole>(sum_x + c, n, zero);
-    if constexpr (!dual) row.mean = {centre.mean + c}, row.mean_lo = {centre.mean_lo + c};
+    if constexpr (!dual) {
+      row.mean = {centre.mean + c};
+      row.mean_lo = {centre.mean_lo + c};
+    }
     for (Index r = 0; r < rows; ++r) {
       row.x = x + r * stride + c;
       row.dy = dy + r * stride + c;
-      if constexpr (dual)
-        row.mean = {Pack<T>::all(centre.mean[r])}, row.mean_lo = {Pack<T>::all(centre.mean_lo[r])},
+      if constexpr (dual) {
+        row.mean = {Pack<T>::all(centre.mean[r])};
+        row.mean_lo = {Pack<T>::all(centre.mean_lo[r])};
         row.rstd = {Pack<T>::all(centre.rstd[r])};
+      }
       if constexpr (weighted) row.weight = {Pack<T>::all(centre.weight[r])};
       row.template step<Whole, 0>(0, n);
     }
-    store<Whole>(row.sum[0], sum + c, n);
-    store<Whole>(row.sum_x[0], sum_x + c, n);
+    add_to<Whole>(sum + c, n, row.sum[0]);
+    add_to<Whole>(sum_x + c, n, row.sum_x[0]);
   }
 };
 

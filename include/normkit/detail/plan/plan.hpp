@@ -32,7 +32,7 @@ class Plan {
       planes_ = 1;
     } else {
       segment_ = view.inner;
-      planes_ = walk_ == runs ? block_elements / view.inner : lane_rows(view.kept);
+      planes_ = walk_ == runs ? run_planes(view.inner) : lane_rows(view.kept);
     }
     if (planes_ > view.outer) planes_ = view.outer;
     blocks_ = ceil_div(view.outer, planes_) * segments_;
@@ -71,8 +71,9 @@ class Plan {
   }
 
  private:
-  // 16 kB of float: two passes from L1. More blocks would mean more merging, fewer a longer chain of roundings.
-  static constexpr Index block_elements = 4096;
+  // A block of runs: 128 additions in each of 32 virtual lanes, 16 kB of float, two passes from L1. Shorter blocks would
+  // mean more merging, longer ones longer chains of roundings.
+  static constexpr Index lane_count = 32, lane_chain = 128, block_elements = lane_count * lane_chain;
   static constexpr Index chunk_elements = 65536;  // what is worth handing to a thread, about 10 us
   static constexpr Index max_chunks = 64;         // bounds the scratch: 64 partial results for each statistic
   static constexpr Index run_groups = 8;          // short rows at a time, so that the latencies of their sums overlap
@@ -80,6 +81,11 @@ class Plan {
   static constexpr Index min(Index a, Index b) noexcept { return a < b ? a : b; }
   static constexpr Index max(Index a, Index b) noexcept { return a < b ? b : a; }
   static constexpr Index clamp(Index a, Index low, Index high) noexcept { return min(max(a, low), high); }
+  /// Runs of a block that end before a lane has added up its chain. The roundings of many lanes average out; where a run
+  /// fills only few, their chains are shorter.
+  static constexpr Index run_planes(Index inner) noexcept {
+    return min(lane_chain, 8 * inner) / ceil_div(inner, lane_count);
+  }
   /// Rows of a block across lanes: 64 kB of float at most, which the second pass finds in L2.
   static constexpr Index lane_rows(Index kept) noexcept { return clamp(16384 / min(kept, 512), 32, 64); }
 

@@ -25,6 +25,12 @@ NORMKIT_INLINE void store(Pack<T> pack, T* to, [[maybe_unused]] Index n) {
     store_part(pack, to, n);
 }
 
+template <bool Whole, class T>
+NORMKIT_INLINE void add_to(T* to, Index n, Pack<T> pack) {
+  NORMKIT_EXACT
+  store<Whole>(load<Whole>(to, n, Pack<T>::zero()) + pack, to, n);
+}
+
 // Slots are template arguments rather than loop counters: a sum that is an array indexed by constants stays in
 // registers from the first optimization on, whatever the compiler unrolls.
 template <class T, int Slot, class Body>
