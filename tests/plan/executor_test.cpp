@@ -111,6 +111,82 @@ TEST(Executor, HelpersAreGoneWhenTheCallReturns) {
   }
 }
 
+/// A pool that keeps its closures until it is asked to run them.
+class LatePool : public Eigen::ThreadPoolInterface {
+ public:
+  void Schedule(std::function<void()> closure) override { kept_.push_back(std::move(closure)); }
+  int NumThreads() const override { return 4; }
+  int CurrentThreadId() const override { return -1; }
+  std::size_t kept() const { return kept_.size(); }
+  void run_all() {
+    for (const auto& closure : kept_) closure();
+    kept_.clear();
+  }
+
+ private:
+  std::vector<std::function<void()>> kept_;
+};
+
+TEST(Executor, HelpersThatThePoolStartsTooLateDoNothing) {
+  LatePool pool;
+  const Eigen::ThreadPoolDevice device(&pool, 4);
+  const Executor execute(device);
+  const Tally first(100);
+  execute(100, first);  // waits for nobody
+  EXPECT_TRUE(first.all_once());
+  EXPECT_EQ(pool.kept(), 3u);
+  const Tally second(100);
+  // The next call, on the same job: helpers of the first one are started in the middle of it.
+  execute(100, [&](Index task) noexcept {
+    if (task == 50) pool.run_all();
+    second(task);
+  });
+  EXPECT_TRUE(first.all_once());
+  EXPECT_TRUE(second.all_once());
+  pool.run_all();
+  EXPECT_TRUE(second.all_once());
+}
+
+TEST(Executor, TwoPoolsWhoseWorkersCallIntoEachOtherReturn) {
+  Eigen::ThreadPool one(2), other(2);
+  const Eigen::ThreadPoolDevice on_one(&one, 2), on_other(&other, 2);
+  const Tally tally(400);
+  Eigen::Barrier started(4), done(4);
+  for (int i = 0; i < 4; ++i)
+    (i < 2 ? one : other).Schedule([&, i] {
+      started.Notify();
+      started.Wait();  // every worker of both pools is inside a task: none is free to help
+      Executor(i < 2 ? on_other : on_one)(100, [&, i](Index task) noexcept { tally(100 * i + task); });
+      done.Notify();
+    });
+  done.Wait();
+  EXPECT_TRUE(tally.all_once());
+}
+
+TEST(Executor, MoreCallsAtOnceThanThereAreJobs) {
+  Eigen::ThreadPool pool(2);
+  const Eigen::ThreadPoolDevice device(&pool, 2);
+  constexpr int calls = 100;
+  const Tally tally(calls * 3);
+  Eigen::Barrier inside(calls), done(calls);
+  std::vector<std::thread> callers;
+  for (int i = 0; i < calls; ++i)
+    callers.emplace_back([&, i] {
+      const Executor execute(device);
+      execute(3, [&, i](Index task) noexcept {
+        tally(3 * i + task);
+        if (task == 0) {
+          inside.Notify();
+          inside.Wait();  // all calls are under way
+        }
+      });
+      done.Notify();
+    });
+  done.Wait();
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_TRUE(tally.all_once());
+}
+
 TEST(Executor, SmallWorkStaysOnTheCallingThread) {
   Eigen::ThreadPool pool(2);
   const Eigen::ThreadPoolDevice device(&pool, 2);
