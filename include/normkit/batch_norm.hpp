@@ -49,8 +49,7 @@ class BatchNorm : public detail::Layer<BatchNorm<T, Ranks>, T, 1, Eigen::ColMajo
 
   /// Throws   argument_error for num_features < 1 or an option out of its range
   explicit BatchNorm(Index num_features, const BatchNormOptions& options = {})
-      : Base(typename Base::Parameters::Extents(checked(num_features, options)), options.affine && options.weight,
-             options.affine && options.bias),
+      : Base({checked(num_features, options)}, options.affine && options.weight, options.affine && options.bias),
         options_(options),
         num_features_(num_features),
         running_(options.track_running_stats ? num_features : 0) {}
@@ -64,19 +63,16 @@ class BatchNorm : public detail::Layer<BatchNorm<T, Ranks>, T, 1, Eigen::ColMajo
   const Tensor& running_mean() const noexcept { return running_.mean; }
   const Tensor& running_var() const noexcept { return running_.var; }
   std::int64_t num_batches_tracked() const noexcept { return running_.num_batches_tracked; }
-  void set_num_batches_tracked(std::int64_t batches) noexcept { running_.num_batches_tracked = batches; }
+  /// Throws   argument_error for a negative number
+  void set_num_batches_tracked(std::int64_t batches) {
+    require_counter(batches);
+    running_.num_batches_tracked = batches;
+  }
   void reset_running_stats() { running_.reset(); }
 
   /// "running_mean", "running_var" and "num_batches_tracked"; empty without track_running_stats.
-  ShortList<Buffer<T>, 3> buffers() {
-    ShortList<Buffer<T>, 3> all;
-    if (!options_.track_running_stats) return all;
-    using Map = typename Buffer<T>::Map;
-    all.push_back({"running_mean", Map(running_.mean.data(), running_.mean.size())});
-    all.push_back({"running_var", Map(running_.var.data(), running_.var.size())});
-    all.push_back({"num_batches_tracked", &running_.num_batches_tracked});
-    return all;
-  }
+  auto buffers() { return running_.list(); }
+  auto buffers() const { return running_.list(); }
 
   /// As in PyTorch; what PyTorch does not have is shown where it is not the default.
   friend std::ostream& operator<<(std::ostream& out, const BatchNorm& norm) {
@@ -116,10 +112,10 @@ class BatchNorm : public detail::Layer<BatchNorm<T, Ranks>, T, 1, Eigen::ColMajo
       throw shape_error(std::string(name()) + ": expected " + std::to_string(num_features_) + " channels on axis " +
                         std::to_string(axis) + ", got " + std::to_string(shape[axis]) + " in x of shape " +
                         shape.text());
-    this->require_parameters(num_features_);
-    detail::require_size(name(), "running_mean", options_.track_running_stats ? num_features_ : 0,
-                         running_.mean.size());
-    detail::require_size(name(), "running_var", options_.track_running_stats ? num_features_ : 0, running_.var.size());
+    this->require_parameters({num_features_});
+    const std::array<Index, 1> tracked{options_.track_running_stats ? num_features_ : 0};
+    detail::require_extents(name(), "running_mean", tracked, running_.mean.dimensions());
+    detail::require_extents(name(), "running_var", tracked, running_.var.dimensions());
     return *detail::make_view(shape, axis, 1, true);
   }
 
@@ -128,6 +124,12 @@ class BatchNorm : public detail::Layer<BatchNorm<T, Ranks>, T, 1, Eigen::ColMajo
       throw shape_error(std::string(name()) +
                         ": Expected more than 1 value per channel when training, got 1 for each of " +
                         std::to_string(num_features_) + " channels");
+  }
+  /// One that can count one more: as a buffer it can be set to anything.
+  static void require_counter(std::int64_t batches) {
+    if (batches < 0 || batches == std::numeric_limits<std::int64_t>::max())
+      throw argument_error(std::string(name()) + ": expected num_batches_tracked in [0, 2^63 - 1), got " +
+                           std::to_string(batches));
   }
   void require_running_var() const {
     for (Index c = 0; c < num_features_; ++c)
@@ -147,12 +149,13 @@ class BatchNorm : public detail::Layer<BatchNorm<T, Ranks>, T, 1, Eigen::ColMajo
 
   void normalize(const detail::Executor& execute, const detail::StatView& view, const T* x, T* y, Saved& saved) {
     const bool by_batch = this->is_training() || !options_.track_running_stats;
+    const bool moves = this->is_training() && options_.track_running_stats;
     by_batch ? require_batch(view) : require_running_var();
-    std::byte* const memory = by_batch ? this->workspace_.reserve(detail::forward_bytes<T>(view)) : nullptr;
+    if (moves) require_counter(running_.num_batches_tracked);
+    std::byte* const memory = by_batch ? this->workspace_.reserve(detail::forward_bytes<T>(execute, view)) : nullptr;
     const detail::StatisticsSink<T> sink = saved.resize(num_features_);
     saved.source = by_batch ? Saved::Source::batch : Saved::Source::running;
     if (by_batch) {
-      const bool moves = this->is_training() && options_.track_running_stats;
       const detail::RunningSink<T> running = moves ? detail::RunningSink<T>{running_.mean.data(), running_.var.data(),
                                                                             running_.next_momentum(options_.momentum)}
                                                    : detail::RunningSink<T>{};

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <vector>
-
-#include <normkit/detail/plan/run.hpp>
+#include <normkit/saved.hpp>
 
 /// The core: the kernels of the layers on plain pointers, per channel and per token, on the calling thread. It needs no
 /// Eigen. Extents are positive and pointers valid for them: nothing is checked here, and nothing throws but
@@ -38,20 +36,14 @@ void normalize(const detail::StatView& view, bool by_element, const T* x, const 
 template <class T>
 void backward(const detail::StatView& view, bool by_element, const T* x, const double* mean, const double* var,
               double eps, const T* weight, const T* dy, T* dx, T* dweight, T* dbias) {
-  const auto stats = static_cast<std::size_t>(view.stats());
-  std::vector<T> kept_mean(stats), kept_mean_lo(stats);
-  std::vector<double> rstd(stats);
-  std::vector<std::byte> memory(detail::backward_bytes<T>(view, by_element));
-  detail::keep_given<T>(view.stats(), mean, var, eps, {kept_mean.data(), kept_mean_lo.data(), rstd.data()});
-  detail::backward_by_batch<T>(detail::Executor(),
-                               {view,
-                                {kept_mean.data(), kept_mean_lo.data(), rstd.data()},
-                                {weight, nullptr, by_element},
-                                x,
-                                dy,
-                                dx,
-                                {dweight, dbias}},
-                               memory.data());
+  const detail::Executor alone;
+  Saved<T> saved;
+  detail::Workspace workspace;
+  std::byte* const memory = workspace.reserve(detail::backward_bytes<T>(alone, view, by_element));
+  detail::keep_given<T>(view.stats(), mean, var, eps, saved.resize(view.stats()));
+  const detail::BackwardCall<T> call{view, saved.statistics(), {weight, nullptr, by_element}, x, dy,
+                                     dx,   {dweight, dbias}};
+  detail::backward_by_batch<T>(alone, call, memory);
 }
 
 }  // namespace impl

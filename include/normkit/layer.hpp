@@ -110,9 +110,9 @@ class Layer {
   /// Memory   dx may be dy or x, or lie apart from both
   /// Threads  as forward
   /// Throws   shape_error, argument_error, state_error (no forward, one of another shape, or in place)
-  template <class Device, class X, class DY, class DX>
+  template <class Device, class X, class DY, class DX, std::same_as<Saved> Kept>
   requires(is_device<Device>&& takes<X, DX>() && takes<DY>() &&
-           SameLayout<X, DY>) void backward(const Device& device, const X& x, const DY& dy, DX&& dx, const Saved& saved,
+           SameLayout<X, DY>) void backward(const Device& device, const X& x, const DY& dy, DX&& dx, const Kept& saved,
                                             Gradients which = {}) {
     decltype(auto) input = dense(device, x);
     decltype(auto) upstream = dense(device, dy);
@@ -131,8 +131,8 @@ class Layer {
     const BackwardCall<T> call{view,         saved.statistics(), derived().affine(),
                                input.data(), upstream.data(),    which.input ? dx.data() : nullptr,
                                sink};
-    std::byte* const memory = workspace_.reserve(backward_bytes<T>(view, call.affine.by_element));
     const Executor execute = executor_for(device, view.size());
+    std::byte* const memory = workspace_.reserve(backward_bytes<T>(execute, view, call.affine.by_element));
     if (saved.source == Saved::Source::batch)
       backward_by_batch(execute, call, memory);
     else
@@ -144,9 +144,9 @@ class Layer {
                                             Gradients which = {}) {
     backward(device, x, dy, dx, saved_, which);
   }
-  template <class X, class DY, class DX>
+  template <class X, class DY, class DX, std::same_as<Saved> Kept>
   requires(takes<X, DX>() && takes<DY>() && SameLayout<X, DY>) void backward(const X& x, const DY& dy, DX&& dx,
-                                                                             const Saved& saved, Gradients which = {}) {
+                                                                             const Kept& saved, Gradients which = {}) {
     backward(Eigen::DefaultDevice(), x, dy, dx, saved, which);
   }
   template <class X, class DY, class DX>
@@ -179,6 +179,7 @@ class Layer {
 
   /// Those present, as "weight" and "bias", with their gradients.
   auto parameters() { return parameters_.list(); }
+  auto parameters() const { return parameters_.list(); }
   /// weight 1, bias 0; gradients stay.
   void reset_parameters() { parameters_.reset(); }
   void zero_grad() { parameters_.zero_grad(); }
@@ -187,13 +188,18 @@ class Layer {
   const Saved& saved() const noexcept { return saved_; }
 
  protected:
-  Layer(const typename Parameters::Extents& extents, bool weight, bool bias) : parameters_(extents, weight, bias) {}
+  Layer(const std::array<Index, static_cast<std::size_t>(Rank)>& extents, bool weight, bool bias)
+      : parameters_(typename Parameters::Extents(extents), weight, bias) {}
 
-  void require_parameters(Index size) const {
-    for (const auto* tensor : {&parameters_.weight, &parameters_.weight_grad})
-      if (has_weight_ || tensor->size() > 0) require_size(derived().name(), "weight", size, tensor->size());
-    for (const auto* tensor : {&parameters_.bias, &parameters_.bias_grad})
-      if (has_bias_ || tensor->size() > 0) require_size(derived().name(), "bias", size, tensor->size());
+  /// Each parameter that the layer has, and its gradient, has these extents.
+  void require_parameters(const std::array<Index, static_cast<std::size_t>(Rank)>& extents) const {
+    const auto require = [&](const char* name, bool present, const Tensor& tensor) {
+      if (present || tensor.size() > 0) require_extents(derived().name(), name, extents, tensor.dimensions());
+    };
+    require("weight", has_weight_, parameters_.weight);
+    require("gradient of weight", has_weight_, parameters_.weight_grad);
+    require("bias", has_bias_, parameters_.bias);
+    require("gradient of bias", has_bias_, parameters_.bias_grad);
   }
   static const T* data_or_null(const Tensor& tensor) noexcept { return tensor.size() > 0 ? tensor.data() : nullptr; }
 
@@ -217,7 +223,7 @@ class Layer {
 
   Shape checked_shape(const auto& input) const {
     const Shape shape = shape_of(input);
-    require_extents(derived().name(), shape);
+    require_product(derived().name(), shape);
     return shape;
   }
   template <class Y>

@@ -34,7 +34,7 @@ class LayerNorm : public detail::Layer<LayerNorm<T, Rank, Layout>, T, Rank, Layo
 
   /// Throws   argument_error for an extent < 1, a product that overflows, or an option out of its range
   explicit LayerNorm(const NormalizedShape& normalized_shape, const LayerNormOptions& options = {})
-      : Base(extents(checked(normalized_shape, options)), options.elementwise_affine && options.weight,
+      : Base(checked(normalized_shape, options), options.elementwise_affine && options.weight,
              options.elementwise_affine && options.bias),
         options_(options),
         normalized_shape_(normalized_shape) {}
@@ -48,6 +48,7 @@ class LayerNorm : public detail::Layer<LayerNorm<T, Rank, Layout>, T, Rank, Layo
 
   /// A LayerNorm has no state beside its parameters.
   ShortList<Buffer<T>, 1> buffers() { return {}; }
+  ShortList<Buffer<const T>, 1> buffers() const { return {}; }
 
   /// As in PyTorch; what PyTorch does not have is shown where it is not the default.
   friend std::ostream& operator<<(std::ostream& out, const LayerNorm& norm) {
@@ -75,16 +76,6 @@ class LayerNorm : public detail::Layer<LayerNorm<T, Rank, Layout>, T, Rank, Layo
     detail::require_eps("LayerNorm", options.eps);
     return shape;
   }
-  static typename Base::Parameters::Extents extents(const NormalizedShape& shape) {
-    typename Base::Parameters::Extents sizes;
-    for (std::size_t i = 0; i < shape.size(); ++i) sizes[i] = shape[i];
-    return sizes;
-  }
-  Index size() const noexcept {
-    Index product = 1;
-    for (const Index extent : normalized_shape_) product *= extent;
-    return product;
-  }
 
   detail::StatView view_of(const detail::Shape& shape) const {
     const Index given = options_.axis.value_or(-Rank), first = given + (given < 0 ? shape.rank : 0);
@@ -95,7 +86,7 @@ class LayerNorm : public detail::Layer<LayerNorm<T, Rank, Layout>, T, Rank, Layo
       if (shape[first + static_cast<Index>(i)] != normalized_shape_[i])
         throw shape_error("LayerNorm: expected extents " + detail::list_of(normalized_shape_) + " from axis " +
                           std::to_string(first) + " on, got x of shape " + shape.text());
-    this->require_parameters(size());
+    this->require_parameters(normalized_shape_);
     return *detail::make_view(shape, first, Rank, false);
   }
   void require_evaluation() const noexcept {}  // the same in training
@@ -105,7 +96,7 @@ class LayerNorm : public detail::Layer<LayerNorm<T, Rank, Layout>, T, Rank, Layo
   }
 
   void normalize(const detail::Executor& execute, const detail::StatView& view, const T* x, T* y, Saved& saved) {
-    std::byte* const memory = this->workspace_.reserve(detail::forward_bytes<T>(view));
+    std::byte* const memory = this->workspace_.reserve(detail::forward_bytes<T>(execute, view));
     const detail::StatisticsSink<T> sink = saved.resize(view.stats());
     saved.source = Saved::Source::batch;
     detail::forward_by_batch<T>(execute, view, affine(), options_.eps, x, y, sink, {}, memory);

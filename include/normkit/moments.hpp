@@ -18,6 +18,9 @@ struct MeanVariance {
 
 namespace detail {
 
+template <class X>
+concept Measurable = TensorInput<X> && Scalar<ScalarOf<X>>;
+
 /// x copied so that the reduced axes are the fast ones: for sets of axes that alternate more often than a view does.
 template <Scalar T>
 std::vector<T> reduced_last(const Shape& shape, std::span<const bool> reduced, const T* x, Index stats, Index count) {
@@ -58,12 +61,12 @@ inline std::array<bool, max_rank> axis_set(const Shape& shape, std::span<const I
 /// Threads  those of the device; the same bits for any number of them
 /// Throws   argument_error for an axis out of range or named twice, shape_error for extents that overflow
 /// Where there is nothing to average (n = 0) both are NaN.
-template <class Device, TensorInput X>
+template <class Device, detail::Measurable X>
 requires(!TensorInput<Device>) auto moments(const Device& device, const X& x, std::span<const Index> axes) {
   using T = detail::ScalarOf<X>;
   decltype(auto) input = detail::dense(device, x);
   const detail::Shape shape = detail::shape_of(input);
-  detail::require_extents("moments", shape);
+  detail::require_product("moments", shape);
   const std::array<bool, detail::max_rank> reduced = detail::axis_set(shape, axes);
 
   detail::Extents<X> extents(input.dimensions());
@@ -78,9 +81,10 @@ requires(!TensorInput<Device>) auto moments(const Device& device, const X& x, st
     out.var.setConstant(std::numeric_limits<T>::quiet_NaN());
   } else if (stats > 0) {
     const auto measure = [&](const detail::StatView& view, const T* data) {
-      std::vector<std::byte> memory(detail::forward_bytes<T>(view));
-      detail::measure_moments(detail::executor_for(device, view.size()), view, data, out.mean.data(), out.var.data(),
-                              memory.data());
+      const detail::Executor execute = detail::executor_for(device, view.size());
+      detail::Workspace workspace;
+      detail::measure_moments(execute, view, data, out.mean.data(), out.var.data(),
+                              workspace.reserve(detail::forward_bytes<T>(execute, view)));
     };
     if (const auto view = detail::make_view(shape, reduced))
       measure(*view, input.data());
@@ -90,15 +94,15 @@ requires(!TensorInput<Device>) auto moments(const Device& device, const X& x, st
   }
   return out;
 }
-template <class Device, TensorInput X>
+template <class Device, detail::Measurable X>
 requires(!TensorInput<Device>) auto moments(const Device& device, const X& x, std::initializer_list<Index> axes) {
   return moments(device, x, std::span<const Index>(axes.begin(), axes.size()));
 }
-template <TensorInput X>
+template <detail::Measurable X>
 auto moments(const X& x, std::initializer_list<Index> axes) {
   return moments(Eigen::DefaultDevice(), x, axes);
 }
-template <TensorInput X>
+template <detail::Measurable X>
 auto moments(const X& x, std::span<const Index> axes) {
   return moments(Eigen::DefaultDevice(), x, axes);
 }

@@ -8,24 +8,27 @@
 
 namespace normkit {
 
-/// One trainable parameter under its name in a PyTorch state_dict: value and gradient as flat maps of the layer's own
-/// memory, in the order of that memory. Valid as long as the layer lives and is not moved.
+/// A flat view of a layer's own memory, in its order; read-only where T is const.
+template <class T>
+using FlatMap = Eigen::TensorMap<
+    std::conditional_t<std::is_const_v<T>, const Eigen::Tensor<std::remove_const_t<T>, 1>, Eigen::Tensor<T, 1>>>;
+
+/// One trainable parameter under its name in a PyTorch state_dict. Valid as long as the layer lives and is not moved.
 template <class T>
 struct Parameter {
-  using Map = Eigen::TensorMap<Eigen::Tensor<T, 1>>;
   std::string_view name;
-  Map value, gradient;
+  FlatMap<T> value, gradient;
 };
 
 /// One piece of state that is not trained: running statistics, or the counter of batches.
 template <class T>
 struct Buffer {
-  using Map = Eigen::TensorMap<Eigen::Tensor<T, 1>>;
+  using Counter = std::conditional_t<std::is_const_v<T>, const std::int64_t, std::int64_t>;
   std::string_view name;
-  std::variant<Map, std::int64_t*> value;
+  std::variant<FlatMap<T>, Counter*> value;
 };
 
-/// A short list in place of a vector, so that a training step that walks it does not allocate.
+/// A short range in place of a vector, so that a training step that walks it does not allocate.
 template <class Item, std::size_t Capacity>
 class ShortList {
  public:
@@ -33,15 +36,22 @@ class ShortList {
   std::size_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
   Item& operator[](std::size_t i) noexcept { return *items_[i]; }
+  const Item& operator[](std::size_t i) const noexcept { return *items_[i]; }
 
+  template <class Holder>
   struct Iterator {
-    std::optional<Item>* at;
-    Item& operator*() const noexcept { return **at; }
+    using value_type = Item;
+    using difference_type = std::ptrdiff_t;
+    Holder* at = nullptr;
+    auto& operator*() const noexcept { return **at; }
     Iterator& operator++() noexcept { return ++at, *this; }
+    Iterator operator++(int) noexcept { return {at++}; }
     bool operator==(const Iterator&) const = default;
   };
-  Iterator begin() noexcept { return {items_.data()}; }
-  Iterator end() noexcept { return {items_.data() + size_}; }
+  auto begin() noexcept { return Iterator<std::optional<Item>>{items_.data()}; }
+  auto end() noexcept { return Iterator<std::optional<Item>>{items_.data() + size_}; }
+  auto begin() const noexcept { return Iterator<const std::optional<Item>>{items_.data()}; }
+  auto end() const noexcept { return Iterator<const std::optional<Item>>{items_.data() + size_}; }
 
  private:
   std::array<std::optional<Item>, Capacity> items_;
@@ -73,15 +83,18 @@ struct AffineParameters {
     bias_grad.setZero();
   }
 
-  ShortList<Parameter<T>, 2> list() {
-    ShortList<Parameter<T>, 2> all;
-    if (weight.size() > 0) all.push_back({"weight", flat(weight), flat(weight_grad)});
-    if (bias.size() > 0) all.push_back({"bias", flat(bias), flat(bias_grad)});
-    return all;
-  }
+  auto list() { return list<T>(*this); }
+  auto list() const { return list<const T>(*this); }
 
  private:
-  static typename Parameter<T>::Map flat(Tensor& tensor) { return {tensor.data(), tensor.size()}; }
+  template <class Element>
+  static ShortList<Parameter<Element>, 2> list(auto& self) {
+    const auto flat = [](auto& tensor) { return FlatMap<Element>(tensor.data(), tensor.size()); };
+    ShortList<Parameter<Element>, 2> all;
+    if (self.weight.size() > 0) all.push_back({"weight", flat(self.weight), flat(self.weight_grad)});
+    if (self.bias.size() > 0) all.push_back({"bias", flat(self.bias), flat(self.bias_grad)});
+    return all;
+  }
 };
 
 }  // namespace detail

@@ -22,10 +22,25 @@ struct RunningStats {
     num_batches_tracked = 0;
   }
 
+  /// "running_mean", "running_var" and "num_batches_tracked"; none of them for 0 channels.
+  auto list() { return list<T>(*this); }
+  auto list() const { return list<const T>(*this); }
+
   /// Counts one more batch and gives the weight of its statistics.
   double next_momentum(const std::optional<double>& momentum) noexcept {
     ++num_batches_tracked;
     return momentum ? *momentum : 1.0 / static_cast<double>(num_batches_tracked);
+  }
+
+ private:
+  template <class Element>
+  static ShortList<Buffer<Element>, 3> list(auto& self) {
+    ShortList<Buffer<Element>, 3> all;
+    if (self.mean.size() == 0) return all;
+    all.push_back({"running_mean", FlatMap<Element>(self.mean.data(), self.mean.size())});
+    all.push_back({"running_var", FlatMap<Element>(self.var.data(), self.var.size())});
+    all.push_back({"num_batches_tracked", &self.num_batches_tracked});
+    return all;
   }
 };
 

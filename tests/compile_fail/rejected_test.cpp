@@ -137,4 +137,14 @@ TEST(Construction, FromANumberOfFeaturesIsExplicit) {
   EXPECT_FALSE((std::is_constructible_v<LayerNorm<float, 2>, std::array<Eigen::Index, 3>>));
 }
 
+template <class X>
+concept Measures = requires(const X x) {
+  normkit::moments(x, {0});
+};
+
+TEST(Moments, AreOfFloatAndDouble) {
+  EXPECT_TRUE((Measures<Rows<2>>)&&(Measures<Columns<3, double>>));
+  EXPECT_FALSE((Measures<Rows<2, int>>) || (Measures<Rows<2, long double>>));
+}
+
 }  // namespace

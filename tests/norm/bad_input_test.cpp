@@ -2,13 +2,13 @@
 #include <gtest/gtest.h>
 #include <normkit/normkit.hpp>
 
-#include <array>
 #include <initializer_list>
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "support/configs.hpp"
+#include "support/expect_error.hpp"
 #include "support/judge.hpp"
 #include "support/snapshot.hpp"
 
@@ -22,60 +22,6 @@ using normkit::shape_error;
 using normkit::state_error;
 template <int Rank>
 using Rows = Eigen::Tensor<float, Rank, Eigen::RowMajor>;
-
-/// Runs `action`, which must throw Error with a message that holds each of `words`.
-template <class Error, class Action>
-void expect_error(Action&& action, std::initializer_list<const char*> words) {
-  try {
-    action();
-    ADD_FAILURE() << "no error";
-  } catch (const Error& error) {
-    const std::string message = error.what();
-    for (const char* word : words) EXPECT_NE(message.find(word), std::string::npos) << message << "\n  lacks " << word;
-  } catch (const std::exception& error) {
-    ADD_FAILURE() << "another error: " << error.what();
-  }
-}
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-// Construction
-
-TEST(BadOptions, NumFeatures) {
-  expect_error<argument_error>([] { BatchNorm<float>(0); }, {"num_features", "0"});
-  expect_error<argument_error>([] { normkit::BatchNorm2d<double>(-3); }, {"num_features", "-3"});
-}
-
-TEST(BadOptions, Eps) {
-  for (const double eps : {-1e-5, kNaN, kInfinity, -kInfinity}) {
-    expect_error<argument_error>([&] { BatchNorm<float>(3, {.eps = eps}); }, {"eps"});
-    expect_error<argument_error>([&] { LayerNorm<float>(3, {.eps = eps}); }, {"eps"});
-  }
-  expect_error<argument_error>([&] { BatchNorm<float>(3, {.eps = -0.25}); }, {"eps", "-0.25"});
-  expect_error<argument_error>([&] { LayerNorm<float>(3, {.eps = -0.25}); }, {"eps", "-0.25"});
-  EXPECT_NO_THROW(BatchNorm<float>(3, {.eps = 0}));
-  EXPECT_NO_THROW(LayerNorm<float>(3, {.eps = 0}));
-}
-
-TEST(BadOptions, Momentum) {
-  for (const double momentum : {-0.1, 1.5, kNaN, kInfinity})
-    expect_error<argument_error>([&] { BatchNorm<float>(3, {.momentum = momentum}); }, {"momentum"});
-  expect_error<argument_error>([&] { BatchNorm<float>(3, {.momentum = 1.5}); }, {"[0, 1]", "1.5"});
-  EXPECT_NO_THROW(BatchNorm<float>(3, {.momentum = 0}));
-  EXPECT_NO_THROW(BatchNorm<float>(3, {.momentum = 1}));
-}
-
-TEST(BadOptions, NormalizedShape) {
-  expect_error<argument_error>([] { LayerNorm<float>(0); }, {"normalized_shape", "0"});
-  expect_error<argument_error>([] { LayerNorm<float>(-4); }, {"normalized_shape", "-4"});
-  expect_error<argument_error>([] { LayerNorm<float, 3>({5, 0, 10}); }, {"normalized_shape", "(5, 0, 10)"});
-}
-
-TEST(BadOptions, NormalizedShapeWhoseProductOverflows) {
-  constexpr Eigen::Index huge = Eigen::Index{1} << 40;
-  expect_error<argument_error>([] { LayerNorm<float, 2>({huge, huge}); }, {"normalized_shape", "1099511627776"});
-}
 
 // Calls. Each layer has gone through a forward and a backward, so that all of its state is there to be moved.
 
@@ -314,23 +260,33 @@ TEST_F(BatchNormCalls, ParametersOfAnotherSize) {
   rejects<shape_error>([&] { norm_.forward(x_, y_); }, {"5", "running_var", "7"});
 }
 
+TEST_F(BatchNormCalls, CounterOfBatchesOutOfRange) {
+  rejects<argument_error>([&] { norm_.set_num_batches_tracked(-1); }, {"num_batches_tracked", "-1"});
+  std::int64_t& counter = *std::get<std::int64_t*>(norm_.buffers()[2].value);
+  for (const std::int64_t wrong : {std::int64_t{-1}, std::numeric_limits<std::int64_t>::max()}) {
+    counter = wrong;
+    rejects<argument_error>([&] { norm_.forward(x_, y_); }, {"num_batches_tracked", std::to_string(wrong).c_str()});
+  }
+  norm_.eval();
+  EXPECT_NO_THROW(norm_.forward(x_, y_)) << "evaluation does not count";
+}
+
+TEST_F(LayerNormCalls, ParametersOfAnotherShapeWithAsManyElements) {
+  norm_.weight().resize(3, 4);
+  norm_.weight().setConstant(1);
+  rejects<shape_error>([&] { norm_.forward(x_, y_); }, {"weight", "(4, 3)", "(3, 4)"});
+  norm_.weight().resize(4, 3);
+  norm_.bias_grad().resize(12, 1);
+  norm_.bias_grad().setConstant(1);
+  rejects<shape_error>([&] { norm_.backward(x_, dy_, dx_); }, {"gradient of bias", "(4, 3)", "(12, 1)"});
+}
+
 TEST_F(LayerNormCalls, ParametersOfAnotherSize) {
   norm_.bias().resize(4, 2);
   norm_.bias().setConstant(1);
-  rejects<shape_error>([&] { norm_.forward(x_, y_); }, {"12", "bias", "8"});
-  rejects<shape_error>([&] { norm_.infer(x_, y_); }, {"12", "bias", "8"});
-  rejects<shape_error>([&] { norm_.backward(x_, dy_, dx_); }, {"12", "bias", "8"});
-}
-
-TEST(BadReductions, Axes) {
-  const Rows<3> x = random<Rows<3>>({2, 3, 4}, 1);
-  expect_error<argument_error>([&] { normkit::moments(x, {0, 3}); }, {"axes", "(0, 3)", "(2, 3, 4)"});
-  expect_error<argument_error>([&] { normkit::moments(x, {-4}); }, {"axes", "(-4,)", "(2, 3, 4)"});
-  expect_error<argument_error>(
-      [&] {
-        normkit::moments(x, {1, -2});
-      },
-      {"different axes", "(1, -2)"});  // the same one twice
+  rejects<shape_error>([&] { norm_.forward(x_, y_); }, {"bias", "(4, 3)", "(4, 2)"});
+  rejects<shape_error>([&] { norm_.infer(x_, y_); }, {"bias", "(4, 3)", "(4, 2)"});
+  rejects<shape_error>([&] { norm_.backward(x_, dy_, dx_); }, {"bias", "(4, 3)", "(4, 2)"});
 }
 
 }  // namespace

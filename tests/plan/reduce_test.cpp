@@ -51,7 +51,7 @@ TYPED_TEST(Reduce, TilesAndChunksGiveTheSameBits) {
   for (const nk::StatView& view : views()) {
     const std::vector<T> x = support::bell<T>(size(view.size()), 5, 3);
     ASSERT_GT(nk::Plan(view).chunks(), 1);
-    std::vector<std::byte> memory(nk::forward_bytes<T>(view));
+    std::vector<std::byte> memory(nk::chunk_bytes<nk::NormalizeByBatch<T>>(nk::Plan(view)));
     const auto tiles =
         normalize(view, x, [](const auto& plan, const auto& op) { nk::run_by_tile(plan, op, nk::Executor()); });
     const auto chunks = normalize(

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
@@ -31,7 +32,7 @@ inline void require_eps(std::string_view layer, double eps) {
 }
 
 /// The extents multiply to a number that the tensor's index type holds.
-inline void require_extents(std::string_view layer, const Shape& shape) {
+inline void require_product(std::string_view layer, const Shape& shape) {
   if (!checked_product(shape.axes(), shape.index_limit))
     throw shape_error(std::string(layer) + ": expected extents whose product is at most " +
                       std::to_string(shape.index_limit) + ", got x of shape " + shape.text());
@@ -43,10 +44,12 @@ inline void require_same_shape(std::string_view layer, const char* name, const S
                       got.text());
 }
 
-inline void require_size(std::string_view layer, const char* name, Index expected, Index got) {
-  if (expected != got)
-    throw shape_error(std::string(layer) + ": expected " + std::to_string(expected) + " elements of " + name +
-                      ", got " + std::to_string(got));
+/// A parameter or statistic still has the extents that the layer gave it: a caller may have resized it.
+inline void require_extents(std::string_view layer, const char* name, std::span<const Index> expected,
+                            std::span<const Index> got) {
+  if (!std::ranges::equal(expected, got))
+    throw shape_error(std::string(layer) + ": expected " + name + " of shape " + list_of(expected) + ", got " +
+                      list_of(got));
 }
 
 /// An output is another tensor than the input, or the same elements one for one.

@@ -8,8 +8,8 @@
 namespace normkit::detail {
 
 template <Scalar T>
-std::size_t forward_bytes(const StatView& view) noexcept {
-  return chunk_bytes<NormalizeByBatch<T>>(Plan(view));
+std::size_t forward_bytes(const Executor& execute, const StatView& view) noexcept {
+  return shared_bytes<NormalizeByBatch<T>>(Plan(view), execute);
 }
 
 /// y from the statistics of x; statistics and running statistics go where the sinks say.
@@ -47,11 +47,11 @@ void keep_given(Index groups, const Given* mean, const Given* var, double eps, c
 
 /// Room for the sums over groups or, for parameters by element, over the dual view and for rstd rounded to T.
 template <Scalar T>
-std::size_t backward_bytes(const StatView& view, bool by_element) noexcept {
-  const std::size_t sums = chunk_bytes<GradientByBatch<T>>(Plan(view));
+std::size_t backward_bytes(const Executor& execute, const StatView& view, bool by_element) noexcept {
+  const std::size_t sums = shared_bytes<GradientByBatch<T>>(Plan(view), execute);
   if (!by_element) return sums;
-  const std::size_t dual =
-      chunk_bytes<GradientOfElements<T>>(Plan(view.dual())) + static_cast<std::size_t>(view.stats()) * sizeof(T);
+  const std::size_t dual = shared_bytes<GradientOfElements<T>>(Plan(view.dual()), execute) +
+                           static_cast<std::size_t>(view.stats()) * sizeof(T);
   return sums < dual ? dual : sums;
 }
 
@@ -69,7 +69,7 @@ struct BackwardCall {
 template <Scalar T>
 void gradient_of_elements(const Executor& execute, const BackwardCall<T>& call, std::byte* memory) noexcept {
   const Plan plan(call.view.dual());
-  auto* const rstd = reinterpret_cast<T*>(memory + chunk_bytes<GradientOfElements<T>>(plan));
+  auto* const rstd = reinterpret_cast<T*>(memory + shared_bytes<GradientOfElements<T>>(plan, execute));
   scalar::scale_of<T>(call.view.stats(), call.saved.rstd, nullptr, rstd);
   const GradientOfElements<T> op{{kernels<T>(), plan, call.saved, call.x, call.dy}, rstd, call.gradient};
   reduce_and_map(plan, op, execute, memory);
