@@ -22,13 +22,16 @@ class Tally {
  public:
   explicit Tally(Index tasks) : counts_(static_cast<std::size_t>(tasks)) {}
   void operator()(Index task) const noexcept { counts_[static_cast<std::size_t>(task)].fetch_add(1); }
-  bool all_once() const {
+  bool all_once() const { return all(1); }
+  bool none() const { return all(0); }
+
+ private:
+  bool all(int times) const {
     for (const auto& count : counts_)
-      if (count.load() != 1) return false;
+      if (count.load() != times) return false;
     return true;
   }
 
- private:
   mutable std::vector<std::atomic<int>> counts_;
 };
 
@@ -145,6 +148,24 @@ TEST(Executor, HelpersThatThePoolStartsTooLateDoNothing) {
   EXPECT_TRUE(second.all_once());
   pool.run_all();
   EXPECT_TRUE(second.all_once());
+}
+
+TEST(Job, AdmitsHelpersOfItsOwnOpeningAlone) {
+  normkit::detail::Job* const job = normkit::detail::Job::take();
+  ASSERT_NE(job, nullptr);
+  const Tally first(3), second(3);
+  const auto early = job->open(3, normkit::detail::TaskRef(first));
+  job->close();  // with its tasks undone
+  job->help(early);
+  EXPECT_TRUE(first.none()) << "after the call";
+  EXPECT_EQ(normkit::detail::Job::take(), job) << "closed: free again";
+  const auto late = job->open(3, normkit::detail::TaskRef(second));
+  job->help(early);
+  EXPECT_TRUE(second.none()) << "in the call after it";
+  job->help(late);
+  EXPECT_TRUE(second.all_once());
+  job->close();
+  EXPECT_TRUE(first.none());
 }
 
 TEST(Executor, TwoPoolsWhoseWorkersCallIntoEachOtherReturn) {
