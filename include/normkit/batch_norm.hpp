@@ -63,7 +63,7 @@ class BatchNorm : public detail::Layer<BatchNorm<T, Ranks>, T, 1, Eigen::ColMajo
   const Tensor& running_mean() const noexcept { return running_.mean; }
   const Tensor& running_var() const noexcept { return running_.var; }
   std::int64_t num_batches_tracked() const noexcept { return running_.num_batches_tracked; }
-  /// Throws   argument_error for a negative number
+  /// Throws   argument_error outside of [0, 2^63 - 1)
   void set_num_batches_tracked(std::int64_t batches) {
     require_counter(batches);
     running_.num_batches_tracked = batches;
@@ -152,7 +152,7 @@ class BatchNorm : public detail::Layer<BatchNorm<T, Ranks>, T, 1, Eigen::ColMajo
     const bool moves = this->is_training() && options_.track_running_stats;
     by_batch ? require_batch(view) : require_running_var();
     if (moves) require_counter(running_.num_batches_tracked);
-    std::byte* const memory = by_batch ? this->workspace_.reserve(detail::forward_bytes<T>(execute, view)) : nullptr;
+    std::byte* const memory = by_batch ? this->workspace_.reserve(detail::forward_bytes<T>(view)) : nullptr;
     const detail::StatisticsSink<T> sink = saved.resize(num_features_);
     saved.source = by_batch ? Saved::Source::batch : Saved::Source::running;
     if (by_batch) {

@@ -132,7 +132,7 @@ class Layer {
                                input.data(), upstream.data(),    which.input ? dx.data() : nullptr,
                                sink};
     const Executor execute = executor_for(device, view.size());
-    std::byte* const memory = workspace_.reserve(backward_bytes<T>(execute, view, call.affine.by_element));
+    std::byte* const memory = workspace_.reserve(backward_bytes<T>(view, call.affine.by_element));
     if (saved.source == Saved::Source::batch)
       backward_by_batch(execute, call, memory);
     else

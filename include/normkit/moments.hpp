@@ -84,7 +84,7 @@ requires(!TensorInput<Device>) auto moments(const Device& device, const X& x, st
       const detail::Executor execute = detail::executor_for(device, view.size());
       detail::Workspace workspace;
       detail::measure_moments(execute, view, data, out.mean.data(), out.var.data(),
-                              workspace.reserve(detail::forward_bytes<T>(execute, view)));
+                              workspace.reserve(execute.threads() > 1 ? detail::forward_bytes<T>(view) : 0));
     };
     if (const auto view = detail::make_view(shape, reduced))
       measure(*view, input.data());

@@ -18,6 +18,8 @@ template <class T>
 struct Parameter {
   std::string_view name;
   FlatMap<T> value, gradient;
+
+  Parameter& operator=(const Parameter&) = delete;  // assigning a map would copy its elements
 };
 
 /// One piece of state that is not trained: running statistics, or the counter of batches.
@@ -26,6 +28,8 @@ struct Buffer {
   using Counter = std::conditional_t<std::is_const_v<T>, const std::int64_t, std::int64_t>;
   std::string_view name;
   std::variant<FlatMap<T>, Counter*> value;
+
+  Buffer& operator=(const Buffer&) = delete;
 };
 
 /// A short range in place of a vector, so that a training step that walks it does not allocate.

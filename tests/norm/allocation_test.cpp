@@ -98,6 +98,22 @@ TYPED_TEST(NoAllocation, OnAPoolThatItselfHasNone) {
   EXPECT_GT(pool.scheduled(), 0u) << "the work is shared";
 }
 
+TYPED_TEST(NoAllocation, OnAPoolAfterACallAlone) {
+  using Tensor = typename TestFixture::Volume;
+  const auto x = random<Tensor>({2, 3, 40009}, 1);  // few large groups, which a pool shares
+  Tensor y = x, dx = x;
+  FixedPool pool(3);
+  const Eigen::ThreadPoolDevice device(&pool, 3);
+  BatchNorm<typename TypeParam::Scalar> norm(3);
+  norm.forward(x, y);
+  norm.backward(x, y, dx);
+  EXPECT_EQ(allocations_of([&] {
+              norm.forward(device, x, y);
+              norm.backward(device, x, y, dx);
+            }),
+            0);
+}
+
 TYPED_TEST(NoAllocation, WithTheCallersOwnSaved) {
   using Tensor = typename TestFixture::Volume;
   const auto x = random<Tensor>({4, 6, 1000}, 1);

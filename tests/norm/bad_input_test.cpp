@@ -262,6 +262,8 @@ TEST_F(BatchNormCalls, ParametersOfAnotherSize) {
 
 TEST_F(BatchNormCalls, CounterOfBatchesOutOfRange) {
   rejects<argument_error>([&] { norm_.set_num_batches_tracked(-1); }, {"num_batches_tracked", "-1"});
+  rejects<argument_error>([&] { norm_.set_num_batches_tracked(std::numeric_limits<std::int64_t>::max()); },
+                          {"num_batches_tracked", "9223372036854775807"});
   std::int64_t& counter = *std::get<std::int64_t*>(norm_.buffers()[2].value);
   for (const std::int64_t wrong : {std::int64_t{-1}, std::numeric_limits<std::int64_t>::max()}) {
     counter = wrong;

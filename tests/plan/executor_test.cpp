@@ -138,16 +138,33 @@ TEST(Executor, HelpersThatThePoolStartsTooLateDoNothing) {
   execute(100, first);  // waits for nobody
   EXPECT_TRUE(first.all_once());
   EXPECT_EQ(pool.kept(), 3u);
+  std::size_t kept = 0;
   const Tally second(100);
-  // The next call, on the same job: helpers of the first one are started in the middle of it.
+  // In the middle of the next call: void are the helpers of the first one, and those of the second join.
   execute(100, [&](Index task) noexcept {
-    if (task == 50) pool.run_all();
+    if (task == 50) kept = pool.kept(), pool.run_all();
     second(task);
   });
+  EXPECT_EQ(kept, 6u);
   EXPECT_TRUE(first.all_once());
   EXPECT_TRUE(second.all_once());
+}
+
+TEST(Executor, ABusyPoolIsNotHandedClosuresWithoutEnd) {
+  LatePool pool;
+  const Eigen::ThreadPoolDevice device(&pool, 4);
+  const Executor execute(device);
+  for (int call = 0; call < 1000; ++call) execute(100, [](Index) noexcept {});
+  EXPECT_LE(pool.kept(), 3u * 8u);
   pool.run_all();
-  EXPECT_TRUE(second.all_once());
+  execute(100, [](Index) noexcept {});
+  EXPECT_EQ(pool.kept(), 3u) << "it has caught up: helpers again";
+  pool.run_all();
+}
+
+TEST(Executor, HasAsManyThreadsAsAJobCanCountHelpers) {
+  LatePool pool;
+  EXPECT_EQ(Executor(Eigen::ThreadPoolDevice(&pool, 100000)).threads(), 65535);
 }
 
 TEST(Job, AdmitsHelpersOfItsOwnOpeningAlone) {

@@ -80,6 +80,15 @@ TEST(Plan, BlocksFitTheCacheAndKernelsAndChunksBoundTheScratch) {
   }
 }
 
+TEST(Plan, ChainsInALaneAreShortAndShorterWhereFewLanesAreFilled) {
+  for (Index inner = 2; inner < 4096; ++inner) {
+    const Plan plan(StatView{1, 4096, 2, inner});
+    const Index planes = plan.block(plan.tile(0), 0).block.planes;
+    ASSERT_GE(planes, 1) << inner;
+    ASSERT_LE(planes * ((inner + 31) / 32), inner < 16 ? 8 * inner : 128) << inner;
+  }
+}
+
 TEST(Plan, TheLastSegmentOfALongRunIsNotMuchShorterThanTheOthers) {
   const Plan plan(StatView{1, 1, 1, 4097});  // not 4096 and 1
   ASSERT_EQ(plan.blocks(), 2);

@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <functional>
 #include <mutex>
-#include <stdexcept>
 #include <thread>
 #include <unsupported/Eigen/CXX11/Tensor>
 #include <unsupported/Eigen/CXX11/ThreadPool>
@@ -38,11 +37,14 @@ class FixedPool final : public Eigen::ThreadPoolInterface {
   void Schedule(std::function<void()> closure) override {
     {
       const std::lock_guard lock(mutex_);
-      if (waiting_ == ring_.size()) throw std::length_error("FixedPool: more closures than it has room for");
-      ring_[(first_ + waiting_++) % ring_.size()] = std::move(closure);
       ++scheduled_;
+      if (waiting_ < ring_.size()) {
+        ring_[(first_ + waiting_++) % ring_.size()] = std::move(closure);
+        ready_.notify_one();
+        return;
+      }
     }
-    ready_.notify_one();
+    closure();  // no room: where Eigen's pool runs it too
   }
 
   int NumThreads() const override { return static_cast<int>(threads_.size()); }

@@ -36,10 +36,10 @@ class TaskRef {
 /// A piece of work that helpers may join while it is open. Caller and helpers take tasks from one atomic counter. A pool
 /// may start a helper long after the call is over: its ticket then fits no longer, and it goes. So a caller waits for
 /// helpers that are at work, never for a pool, and jobs stand in memory that is never freed.
-class Job {
+class alignas(64) Job {
  public:
-  /// Names one opening of a job. With the job's address it makes 16 bytes, which std::function keeps in itself:
-  /// scheduling does not allocate here.
+  /// Names one opening of a job. With the job's address it makes 16 bytes, which the std::function of 64-bit libstdc++
+  /// keeps in itself: scheduling does not allocate here.
   using Ticket = std::uint64_t;
   static constexpr Index most_helpers = 65535;
 
@@ -59,7 +59,17 @@ class Job {
       task_(i);
   }
 
+  /// Counts one more closure in the hands of a pool. False where so many are there already, not yet started, that the
+  /// pool must be busy: another would only lengthen its queue.
+  bool queue(Index helpers) noexcept {
+    if (queued_.fetch_add(1, std::memory_order_relaxed) < 8 * helpers) return true;
+    unqueue();
+    return false;
+  }
+  void unqueue() noexcept { queued_.fetch_sub(1, std::memory_order_relaxed); }
+
   void help(Ticket ticket) noexcept {
+    unqueue();
     std::uint64_t state = state_.load(std::memory_order_relaxed);
     do {
       if (state / one_opening != ticket) return;
@@ -84,7 +94,7 @@ class Job {
 
   std::atomic<bool> taken_{false};
   std::atomic<std::uint64_t> state_{0};
-  std::atomic<Index> next_{0};
+  std::atomic<Index> next_{0}, queued_{0};
   Index tasks_ = 0;
   TaskRef task_;
 };
@@ -94,7 +104,8 @@ inline constinit std::array<Job, 64> jobs{};
 
 inline Job* Job::take() noexcept {
   for (Job& job : jobs)
-    if (!job.taken_.exchange(true, std::memory_order_acquire)) return &job;
+    if (!job.taken_.load(std::memory_order_relaxed) && !job.taken_.exchange(true, std::memory_order_acquire))
+      return &job;
   return nullptr;
 }
 
@@ -116,8 +127,10 @@ class Executor {
       schedule_ = [](void* erased, Job* job, Job::Ticket ticket, Index helpers) noexcept {
         auto* const pool = static_cast<std::remove_reference_t<decltype(*device.getPool())>*>(erased);
         try {
-          for (Index h = 0; h < helpers; ++h) pool->Schedule([job, ticket] { job->help(ticket); });
+          for (Index h = 0; h < helpers && job->queue(helpers); ++h)
+            pool->Schedule([job, ticket] { job->help(ticket); });
         } catch (...) {  // a pool that refuses costs speed, not the result
+          job->unqueue();
         }
       };
     }

@@ -3,8 +3,8 @@
 
 namespace normkit::detail {
 
-NORMKIT_INSTANCE std::size_t forward_bytes<NORMKIT_T>(const Executor&, const StatView&) noexcept;
-NORMKIT_INSTANCE std::size_t backward_bytes<NORMKIT_T>(const Executor&, const StatView&, bool) noexcept;
+NORMKIT_INSTANCE std::size_t forward_bytes<NORMKIT_T>(const StatView&) noexcept;
+NORMKIT_INSTANCE std::size_t backward_bytes<NORMKIT_T>(const StatView&, bool) noexcept;
 NORMKIT_INSTANCE void forward_by_batch<NORMKIT_T>(const Executor&, const StatView&, const Affine<NORMKIT_T>&, double,
                                                   const NORMKIT_T*, NORMKIT_T*, const StatisticsSink<NORMKIT_T>&,
                                                   const RunningSink<NORMKIT_T>&, std::byte*) noexcept;

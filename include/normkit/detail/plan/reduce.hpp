@@ -82,6 +82,7 @@ void run_by_tile(const Plan& plan, const Op& op, const Executor& execute) noexce
 /// The memory that run_by_chunk needs: a partial result for each chunk and group.
 template <class Op>
 std::size_t chunk_bytes(const Plan& plan) noexcept {
+  if (plan.chunks() == 1) return 0;
   return static_cast<std::size_t>(plan.chunks()) * PartialStore<typename Op::Partial>::bytes(plan.view().stats());
 }
 
@@ -121,23 +122,12 @@ void run_by_chunk(const Plan& plan, const Op& op, const Executor& execute, std::
   }
 }
 
-/// Whether tiles are too few for the threads, so that they should share each.
-inline bool shares_tiles(const Plan& plan, const Executor& execute) noexcept {
-  const auto threads = static_cast<Index>(execute.threads());
-  return threads > 1 && plan.chunks() > 1 && plan.tiles() < 4 * threads;
-}
-
-/// The memory that reduce_and_map can use.
-template <class Op>
-std::size_t shared_bytes(const Plan& plan, const Executor& execute) noexcept {
-  return shares_tiles(plan, execute) ? chunk_bytes<Op>(plan) : 0;
-}
-
 /// Tiles where there are enough of them for the threads, or no memory for partial results; chunks otherwise.
 /// Both give the same bits.
 template <class Op>
 void reduce_and_map(const Plan& plan, const Op& op, const Executor& execute, std::byte* memory) noexcept {
-  if (memory && shares_tiles(plan, execute))
+  const auto threads = static_cast<Index>(execute.threads());
+  if (memory && threads > 1 && plan.chunks() > 1 && plan.tiles() < 4 * threads)
     run_by_chunk(plan, op, execute, memory);
   else
     run_by_tile(plan, op, execute);

@@ -3,13 +3,14 @@
 #include <normkit/detail/plan/backward.hpp>
 
 // What the layers and the core header call: an executor, a view and pointers in, results out. Nothing here can fail.
-// `memory` holds partial results where few large groups are shared among threads (as many bytes as the function beside
-// each says); with null, tiles are not shared. The bits are the same either way.
+// `memory` holds partial results where few large groups are shared among threads. How many bytes, the function beside
+// each says: they depend on the shape alone, so that a layer has them from its first call on. With null, or on one
+// thread, tiles are not shared and no such memory is touched. The bits are the same either way.
 namespace normkit::detail {
 
 template <Scalar T>
-std::size_t forward_bytes(const Executor& execute, const StatView& view) noexcept {
-  return shared_bytes<NormalizeByBatch<T>>(Plan(view), execute);
+std::size_t forward_bytes(const StatView& view) noexcept {
+  return chunk_bytes<NormalizeByBatch<T>>(Plan(view));
 }
 
 /// y from the statistics of x; statistics and running statistics go where the sinks say.
@@ -45,13 +46,18 @@ void keep_given(Index groups, const Given* mean, const Given* var, double eps, c
   scalar::statistics_from<T>(groups, mean, var, eps, {out.mean, out.mean_lo, out.rstd});
 }
 
-/// Room for the sums over groups or, for parameters by element, over the dual view and for rstd rounded to T.
+/// Room for rstd rounded to T, which parameters by element need on any number of threads.
 template <Scalar T>
-std::size_t backward_bytes(const Executor& execute, const StatView& view, bool by_element) noexcept {
-  const std::size_t sums = shared_bytes<GradientByBatch<T>>(Plan(view), execute);
+std::size_t element_bytes(const StatView& view, bool by_element) noexcept {
+  return by_element ? aligned(static_cast<std::size_t>(view.stats()) * sizeof(T)) : 0;
+}
+
+/// The same and, where chunks can be shared, room for the sums over groups or over the dual view.
+template <Scalar T>
+std::size_t backward_bytes(const StatView& view, bool by_element) noexcept {
+  const std::size_t sums = chunk_bytes<GradientByBatch<T>>(Plan(view));
   if (!by_element) return sums;
-  const std::size_t dual = shared_bytes<GradientOfElements<T>>(Plan(view.dual()), execute) +
-                           static_cast<std::size_t>(view.stats()) * sizeof(T);
+  const std::size_t dual = element_bytes<T>(view, true) + chunk_bytes<GradientOfElements<T>>(Plan(view.dual()));
   return sums < dual ? dual : sums;
 }
 
@@ -69,10 +75,10 @@ struct BackwardCall {
 template <Scalar T>
 void gradient_of_elements(const Executor& execute, const BackwardCall<T>& call, std::byte* memory) noexcept {
   const Plan plan(call.view.dual());
-  auto* const rstd = reinterpret_cast<T*>(memory + shared_bytes<GradientOfElements<T>>(plan, execute));
+  auto* const rstd = reinterpret_cast<T*>(memory);
   scalar::scale_of<T>(call.view.stats(), call.saved.rstd, nullptr, rstd);
   const GradientOfElements<T> op{{kernels<T>(), plan, call.saved, call.x, call.dy}, rstd, call.gradient};
-  reduce_and_map(plan, op, execute, memory);
+  reduce_and_map(plan, op, execute, memory + element_bytes<T>(call.view, true));
 }
 
 /// Gradients of a forward that used the statistics of its input. Parameters come first: dx may overwrite x or dy.
