@@ -87,7 +87,7 @@ TYPED_TEST(State, ListsAreRangesOfAConstLayerToo) {
   static_assert(std::ranges::forward_range<decltype(parameters)>);
   static_assert(std::ranges::forward_range<decltype(norm.buffers())>);
   static_assert(std::is_same_v<decltype(parameters[0].value.data()), const float*>);
-  EXPECT_EQ(this->names(std::views::all(parameters)), (std::vector<std::string>{"weight", "bias"}));
+  EXPECT_EQ(this->names(parameters), (std::vector<std::string>{"weight", "bias"}));
   EXPECT_EQ(parameters[0].value.data(), norm.weight().data());
   EXPECT_EQ(parameters[1].gradient.data(), norm.bias_grad().data());
 }
