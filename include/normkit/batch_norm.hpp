@@ -153,7 +153,7 @@ class BatchNorm : public detail::Layer<BatchNorm<T, Ranks>, T, 1, Eigen::ColMajo
     by_batch ? require_batch(view) : require_running_var();
     if (moves) require_counter(running_.num_batches_tracked);
     std::byte* const memory = by_batch ? this->workspace_.reserve(detail::forward_bytes<T>(view)) : nullptr;
-    const detail::StatisticsSink<T> sink = saved.resize(num_features_);
+    const detail::Statistics<T> sink = saved.resize(num_features_);
     saved.source = by_batch ? Saved::Source::batch : Saved::Source::running;
     if (by_batch) {
       const detail::RunningSink<T> running = moves ? detail::RunningSink<T>{running_.mean.data(), running_.var.data(),

@@ -97,7 +97,7 @@ class LayerNorm : public detail::Layer<LayerNorm<T, Rank, Layout>, T, Rank, Layo
 
   void normalize(const detail::Executor& execute, const detail::StatView& view, const T* x, T* y, Saved& saved) {
     std::byte* const memory = this->workspace_.reserve(detail::forward_bytes<T>(view));
-    const detail::StatisticsSink<T> sink = saved.resize(view.stats());
+    const detail::Statistics<T> sink = saved.resize(view.stats());
     saved.source = Saved::Source::batch;
     detail::forward_by_batch<T>(execute, view, affine(), options_.eps, x, y, sink, {}, memory);
   }

@@ -16,20 +16,16 @@ using FlatMap = Eigen::TensorMap<
 /// One trainable parameter under its name in a PyTorch state_dict. Valid as long as the layer lives and is not moved.
 template <class T>
 struct Parameter {
-  std::string_view name;
+  const std::string_view name;  // const: it is not to be assigned, as assigning a map would copy its elements
   FlatMap<T> value, gradient;
-
-  Parameter& operator=(const Parameter&) = delete;  // assigning a map would copy its elements
 };
 
 /// One piece of state that is not trained: running statistics, or the counter of batches.
 template <class T>
 struct Buffer {
   using Counter = std::conditional_t<std::is_const_v<T>, const std::int64_t, std::int64_t>;
-  std::string_view name;
+  const std::string_view name;  // const, as in Parameter
   std::variant<FlatMap<T>, Counter*> value;
-
-  Buffer& operator=(const Buffer&) = delete;
 };
 
 /// A short range in place of a vector, so that a training step that walks it does not allocate.

@@ -23,13 +23,17 @@ class Numbers {
 };
 
 /// What a forward keeps for its backward, beside x: one of each for each statistic, in the order of memory.
-/// The mean is mean + mean_lo (mean is the nearest T, mean_lo the rest), rstd = 1 / sqrt(var + eps) is not rounded to T.
+///   xhat = ((x - mean) / 2^exponent - mean_lo) * rstd
+/// mean is the nearest T, mean_lo the rest of it, rstd = 1 / sqrt(var + eps), not rounded to T. The exponent is 0 but where
+/// the data is at an end of the range (float: deviations below 2^-50 or above 2^50); mean_lo is then smaller, and rstd
+/// greater, by 2^exponent than by their names.
 /// Units    mean [x], rstd 1/[x]
-/// Memory   three numbers for each statistic, allocated by the first forward of that size
+/// Memory   four numbers for each statistic, allocated by the first forward of that size
 template <detail::Scalar T>
 struct Saved {
   Numbers<T> mean, mean_lo;
   Numbers<double> rstd;
+  Numbers<int> exponent;
 
   /// Where the statistics came from, so that backward differentiates what forward did, whatever the mode is by then.
   enum class Source { none, batch, running };
@@ -39,15 +43,19 @@ struct Saved {
   detail::StatView view;  // what the statistics are of: another layer's are refused
 
   /// Makes room; all that can fail in keeping statistics.
-  detail::StatisticsSink<T> resize(Index statistics) {
+  detail::Statistics<T> resize(Index statistics) {
     mean.resize(statistics);
     mean_lo.resize(statistics);
     rstd.resize(statistics);
-    return {mean.data(), mean_lo.data(), rstd.data()};
+    exponent.resize(statistics);
+    return {mean.data(), mean_lo.data(), rstd.data(), exponent.data()};
   }
-  detail::SavedStatistics<T> statistics() const noexcept { return {mean.data(), mean_lo.data(), rstd.data()}; }
+  detail::SavedStatistics<T> statistics() const noexcept {
+    return {mean.data(), mean_lo.data(), rstd.data(), exponent.data()};
+  }
   bool holds(Index statistics) const noexcept {
-    return mean.size() == statistics && mean_lo.size() == statistics && rstd.size() == statistics;
+    return mean.size() == statistics && mean_lo.size() == statistics && rstd.size() == statistics &&
+           exponent.size() == statistics;
   }
 };
 

@@ -18,9 +18,10 @@ template <class T>
 struct Result {
   std::vector<T> out, mean, mean_lo;
   std::vector<double> rstd;
+  std::vector<int> exponent;
 
   explicit Result(const nk::StatView& v)
-      : out(size(v.size())), mean(size(v.stats())), mean_lo(mean.size()), rstd(mean.size()) {}
+      : out(size(v.size())), mean(size(v.stats())), mean_lo(mean.size()), rstd(mean.size()), exponent(mean.size()) {}
   friend bool operator==(const Result&, const Result&) = default;
 };
 
@@ -33,10 +34,11 @@ template <class T, class Run>
 Result<T> normalize(const nk::StatView& view, const std::vector<T>& x, const Run& run) {
   Result<T> result(view);
   const nk::Plan plan(view);
-  const nk::NormalizeByBatch<T> op{{nk::kernels<T>(), plan, {}, x.data(), result.out.data()},
-                                   1e-5,
-                                   {result.mean.data(), result.mean_lo.data(), result.rstd.data()},
-                                   {}};
+  const nk::NormalizeByBatch<T> op{
+      {nk::kernels<T>(), plan, {}, x.data(), result.out.data()},
+      1e-5,
+      {result.mean.data(), result.mean_lo.data(), result.rstd.data(), result.exponent.data()},
+      {}};
   run(plan, op);
   return result;
 }

@@ -15,6 +15,7 @@ struct Block {
   Index length;
 
   Index elements() const noexcept { return planes * length; }  // of each group
+  Block some(Index count) const noexcept { return {count, group_stride, planes, plane_stride, plane_elements, length}; }
 };
 
 /// The most groups that one call of a kernel takes: what is kept of them stands in arrays of this length on the stack.
@@ -27,33 +28,63 @@ inline constexpr Index rows_at_once = 8;
 /// (statistics by element), which gives the gradients of per-element parameters.
 enum class SumKind { plain, weighted, dual };
 
+/// The power of two that has been taken out of a partial result. Those of float, made in double, need none: the squares
+/// and products of any floats are ordinary doubles.
+struct NoExponent {
+  NoExponent& operator=(int) noexcept { return *this; }
+  operator int() const noexcept { return 0; }
+};
+template <Scalar T>
+using Exponent = std::conditional_t<std::is_same_v<Wide<T>, double>, NoExponent, int>;
+
 /// Moments of each group: mean = pivot + delta, m2 = sum of (x - mean)^2. The pivot is near the mean, so that delta
-/// keeps its digits even where |mean| is far greater than the deviation.
+/// keeps its digits even where |mean| is far greater than the deviation. All are of x / 2^exponent; the exponent is 0
+/// but where the data is at an end of the range (careful.inl.hpp).
 template <Scalar T>
 struct Moments {
   T* pivot;
   Wide<T>* delta;
   Wide<T>* m2;
+  Exponent<T>* exponent;
 
-  Moments from(Index group) const noexcept { return {pivot + group, delta + group, m2 + group}; }
+  Moments from(Index group) const noexcept { return {pivot + group, delta + group, m2 + group, exponent + group}; }
 };
 
 /// Sums over each group, of dy and of dy * (x - mean), where dy has been multiplied with a per-element weight if any.
+/// Each is of what it sums / 2^exponent, an exponent of its own.
 template <Scalar T>
 struct GradientSums {
   Wide<T>* dy;
   Wide<T>* dy_x;
+  Exponent<T>* dy_exponent;
+  Exponent<T>* dy_x_exponent;
 
-  GradientSums from(Index group) const noexcept { return {dy + group, dy_x + group}; }
+  GradientSums from(Index group) const noexcept {
+    return {dy + group, dy_x + group, dy_exponent + group, dy_x_exponent + group};
+  }
 };
 
-/// What normalizing a group needs of its statistics: the mean as mean + mean_lo and 1 / sqrt(var + eps).
-template <Scalar T>
+/// What normalizing a group needs of its statistics:
+///   xhat = ((x - mean) / 2^exponent - mean_lo) * rstd
+/// mean is the nearest T, mean_lo the rest of it / 2^exponent, rstd = 2^exponent / sqrt(var + eps). The exponent is 0 but
+/// where the data is at an end of the range, so that mean_lo would underflow, or rstd leave the range of T.
+template <class T, class Rstd = double, class Power = int>
 struct Statistics {
   T* mean;
   T* mean_lo;
-  double* rstd;
+  Rstd* rstd;
+  Power* exponent;
+
+  Statistics from(Index group) const noexcept {
+    return {mean + group, mean_lo + group, rstd + group, exponent + group};
+  }
+  operator Statistics<const T, const Rstd, const Power>() const noexcept requires(!std::is_const_v<T>) {
+    return {mean, mean_lo, rstd, exponent};
+  }
 };
+/// The same to be read.
+template <Scalar T>
+using SavedStatistics = Statistics<const T, const double, const int>;
 
 /// y = ((x - mean) - mean_lo) * scale + shift. By group: mean, mean_lo, scale, shift. Where weight or bias are not null
 /// they are by element of the group:  y = ((x - mean) - mean_lo) * scale * weight + bias.

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <type_traits>
 #include <utility>
 
@@ -24,6 +27,7 @@ namespace normkit::detail::scalar {
 // clang-format off
 #include <normkit/detail/simd/begin.inl.hpp>
 #include <normkit/detail/simd/wide.inl.hpp>
+#include <normkit/detail/kernel/careful.inl.hpp>
 #include <normkit/detail/kernel/statistics.inl.hpp>
 #include <normkit/detail/simd/end.inl.hpp>
 // clang-format on

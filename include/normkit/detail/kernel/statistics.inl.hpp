@@ -5,14 +5,21 @@
 /// Moments of a block of n elements from the sums around its first mean, which the kernels leave in their places: delta
 /// the sum of x - pivot, m2 the sum of its squares. The corrected two-pass formula (Chan, Golub, LeVeque 1983): without
 /// the correction 9 % of ordinary float outputs would be off by more than 4 u.
+/// A group whose squares overflow or underflow in T is done again, carefully.
 template <class T>
-void centre_moments(Index groups, Moments<T> moments, Index n) noexcept {
+void centre_moments(const Block& block, const T* x, Moments<T> moments) noexcept {
   NORMKIT_EXACT
-  const Wide<T> count = widen<T>(static_cast<double>(n));
-  for (Index g = 0; g < groups; ++g) {
+  const Wide<T> count = widen<T>(static_cast<double>(block.elements()));
+  for (Index g = 0; g < block.groups; ++g) {
+    const double squares = nearest(moments.m2[g]);
+    if (!ordinary<T>(squares) && !(squares == 0.0 && is_constant(block, g, x))) {
+      careful_moments(block, g, x, moments.from(g));
+      continue;
+    }
     const Wide<T> sum = moments.delta[g], delta = sum / count, m2 = moments.m2[g] - delta * sum;
     moments.delta[g] = delta;
-    moments.m2[g] = nearest(m2) < 0.0 ? widen<T>(0) : m2;  // rounding alone can take it below 0; NaN stays
+    moments.m2[g] = nearest(m2) < 0.0 ? widen<T>(0) : m2;  // rounding alone can take it below 0
+    moments.exponent[g] = 0;
   }
 }
 
@@ -23,43 +30,90 @@ void merge_moments(Index groups, Moments<T> into, Index count, Moments<T> other,
   const Wide<T> a = widen<T>(static_cast<double>(count)), b = widen<T>(static_cast<double>(more));
   const Wide<T> share = b / (a + b), weight = a * share;
   for (Index g = 0; g < groups; ++g) {
-    const Wide<T> gap = exact_sum<T>(other.pivot[g], -into.pivot[g]) + (other.delta[g] - into.delta[g]);
-    into.delta[g] = into.delta[g] + gap * share;
-    into.m2[g] = into.m2[g] + other.m2[g] + gap * gap * weight;
+    const Wide<T> gap = gap_between<T>(into.from(g), other.from(g));
+    const double size = nearest(gap);
+    if (into.exponent[g] == other.exponent[g] && (size == 0.0 || ordinary<double>(size * size)))
+      merge_one<T>(into.from(g), other.from(g), gap, share, weight);
+    else
+      merge_carefully<T>(into.from(g), other.from(g), share, weight);
   }
 }
 
 template <class T>
 void merge_sums(Index groups, GradientSums<T> into, GradientSums<T> other) noexcept {
   NORMKIT_EXACT
+  const auto add = [](Wide<T>& sum, Exponent<T>& exponent, Wide<T> more, int more_exponent) {
+    if (exponent == more_exponent)
+      sum = sum + more;
+    else
+      add_carefully<T>(sum, exponent, more, more_exponent);
+  };
   for (Index g = 0; g < groups; ++g) {
-    into.dy[g] = into.dy[g] + other.dy[g];
-    into.dy_x[g] = into.dy_x[g] + other.dy_x[g];
+    add(into.dy[g], into.dy_exponent[g], other.dy[g], other.dy_exponent[g]);
+    add(into.dy_x[g], into.dy_x_exponent[g], other.dy_x[g], other.dy_x_exponent[g]);
   }
 }
 
-/// mean as hi + lo and rstd = 1 / sqrt(m2 / n + eps) from the moments of n elements.
+/// The exponents of sums that the kernels have made. A group whose products overflow or underflow in T is done again,
+/// carefully, and so is one whose statistics have an exponent. On the dual view these are by element: `dual` then says
+/// whether any has.
+template <class T>
+void check_sums(const Block& block, const T* x, const T* dy, SavedStatistics<T> statistics, SumOf<T> kind,
+                GradientSums<T> sums) noexcept {
+  NORMKIT_EXACT
+  const auto has_exponent = [&](Index g) { return kind.careful || (!kind.dual && statistics.exponent[g] != 0); };
+  bool fine = true;
+  for (Index g = 0; g < block.groups; ++g) {
+    sums.dy_exponent[g] = 0;
+    sums.dy_x_exponent[g] = 0;
+    fine &= bounded<T>(nearest(sums.dy[g]));
+    fine &= ordinary<T>(nearest(sums.dy_x[g]));
+    fine &= !has_exponent(g);
+  }
+  for (Index g = 0; !fine && g < block.groups; ++g) {
+    const double sum_x = nearest(sums.dy_x[g]);
+    const SavedStatistics<T> own = kind.dual ? statistics : statistics.from(g);
+    if (!has_exponent(g) && bounded<T>(nearest(sums.dy[g])) &&
+        (ordinary<T>(sum_x) || (sum_x == 0.0 && products_vanish(block, g, x, dy, own, kind))))
+      continue;
+    sum_carefully(block, g, x, dy, own, kind, sums.from(g));
+  }
+}
+
+/// mean as hi + lo and rstd = 1 / sqrt(var + eps) of one group, from its mean and variance one precision up.
+template <class T>
+NORMKIT_INLINE void set_statistics(Wide<T> mean, Wide<T> var, int exponent, double eps, Statistics<T> out) noexcept {
+  NORMKIT_EXACT
+  // The least variance whose mean_lo has all its digits: a float's ends at 2^-149.
+  constexpr double least = std::is_same_v<T, float> ? 0x1p-200 : 0x1p-900;
+  const Wide<T> sum = var + widen<T>(eps);
+  if (exponent != 0 || !ordinary<T>(nearest(sum)) || (nearest(var) != 0.0 && nearest(var) < least)) {
+    careful_statistics<T>(mean, var, exponent, eps, out);
+    return;
+  }
+  *out.mean = narrow<T>(mean);
+  *out.mean_lo = rest_of<T>(mean, *out.mean);
+  *out.rstd = nearest(reciprocal_sqrt(sum));
+  *out.exponent = 0;
+}
+
+/// The statistics of n elements from their moments.
 template <class T>
 void statistics_of(Index groups, Moments<T> moments, Index n, double eps, Statistics<T> out) noexcept {
   NORMKIT_EXACT
-  const Wide<T> count = widen<T>(static_cast<double>(n)), epsilon = widen<T>(eps);
-  for (Index g = 0; g < groups; ++g) {
-    const Wide<T> mean = widen<T>(moments.pivot[g]) + moments.delta[g];
-    out.mean[g] = narrow<T>(mean);
-    out.mean_lo[g] = rest_of<T>(mean, out.mean[g]);
-    out.rstd[g] = nearest(reciprocal_sqrt(moments.m2[g] / count + epsilon));
-  }
+  const Wide<T> count = widen<T>(static_cast<double>(n));
+  for (Index g = 0; g < groups; ++g)
+    set_statistics<T>(widen<T>(static_cast<double>(moments.pivot[g])) + moments.delta[g], moments.m2[g] / count,
+                      moments.exponent[g], eps, out.from(g));
 }
 
 /// The same from a given mean and variance: running statistics (of T), or those of the core header (double).
 template <class T, class Given>
 void statistics_from(Index groups, const Given* mean, const Given* var, double eps, Statistics<T> out) noexcept {
   NORMKIT_EXACT
-  for (Index g = 0; g < groups; ++g) {
-    out.mean[g] = static_cast<T>(mean[g]);
-    out.mean_lo[g] = rest_of<T>(widen<T>(static_cast<double>(mean[g])), out.mean[g]);
-    out.rstd[g] = nearest(reciprocal_sqrt(widen<T>(static_cast<double>(var[g])) + widen<T>(eps)));
-  }
+  for (Index g = 0; g < groups; ++g)
+    set_statistics<T>(widen<T>(static_cast<double>(mean[g])), widen<T>(static_cast<double>(var[g])), 0, eps,
+                      out.from(g));
 }
 
 /// Mean and biased variance as plain numbers.
@@ -68,8 +122,10 @@ void mean_and_variance(Index groups, Moments<T> moments, Index n, Result* mean, 
   NORMKIT_EXACT
   const Wide<T> count = widen<T>(static_cast<double>(n));
   for (Index g = 0; g < groups; ++g) {
-    mean[g] = static_cast<Result>(nearest(widen<T>(moments.pivot[g]) + moments.delta[g]));
-    var[g] = static_cast<Result>(nearest(moments.m2[g] / count));
+    const int exponent = moments.exponent[g];
+    const Wide<T> sum = widen<T>(static_cast<double>(moments.pivot[g])) + moments.delta[g];
+    mean[g] = static_cast<Result>(nearest(shifted(sum, exponent)));
+    var[g] = static_cast<Result>(nearest(shifted(moments.m2[g] / count, 2 * exponent)));
   }
 }
 
@@ -80,30 +136,61 @@ void update_running(Index groups, Moments<T> moments, Index n, double momentum, 
   NORMKIT_EXACT
   const Wide<T> m = widen<T>(momentum), keep = widen<T>(1.0) - m, freedom = widen<T>(static_cast<double>(n - 1));
   for (Index g = 0; g < groups; ++g) {
-    const Wide<T> mean = widen<T>(moments.pivot[g]) + moments.delta[g], var = moments.m2[g] / freedom;
-    running_mean[g] = narrow<T>(keep * widen<T>(running_mean[g]) + m * mean);
-    running_var[g] = narrow<T>(keep * widen<T>(running_var[g]) + m * var);
+    const int exponent = moments.exponent[g];
+    const Wide<T> mean = widen<T>(static_cast<double>(moments.pivot[g])) + moments.delta[g];
+    const Wide<T> var = moments.m2[g] / freedom;
+    running_mean[g] = narrow<T>(keep * widen<T>(running_mean[g]) + shifted(m * mean, exponent));
+    running_var[g] = narrow<T>(keep * widen<T>(running_var[g]) + shifted(m * var, 2 * exponent));
   }
 }
 
-/// scale = rstd * weight by group, or rstd alone where weight is null; rounded to T once.
+/// scale = rstd * weight by group, or rstd alone where weight is null; rounded to T once. Marks the groups that the
+/// ordinary kernels cannot do with it, and returns whether there is any.
 template <class T>
-void scale_of(Index groups, const double* rstd, const T* weight, T* scale) noexcept {
+bool scale_of(Index groups, SavedStatistics<T> statistics, const T* weight, T* scale, bool* careful) noexcept {
   NORMKIT_EXACT
-  for (Index g = 0; g < groups; ++g)
-    scale[g] = static_cast<T>(weight ? rstd[g] * static_cast<double>(weight[g]) : rstd[g]);
+  bool any = false;
+  for (Index g = 0; g < groups; ++g) {
+    const double w = weight ? static_cast<double>(weight[g]) : 1.0;
+    scale[g] = static_cast<T>(statistics.rstd[g] * w);
+    careful[g] = needs_care<T>(statistics.from(g), w, scale[g]);
+    any |= careful[g];
+  }
+  return any;
 }
 
-/// The means that the gradient of the input subtracts: mean(dy), and slope = rstd^2 * mean(dy * (x - mean)).
+/// rstd of every statistic rounded to T, for the dual view. Returns whether any is not to be used like that.
 template <class T>
-void gradient_means(Index groups, GradientSums<T> sums, Index n, const double* rstd, T* mean_dy, T* slope) noexcept {
+bool round_rstd(Index statistics, SavedStatistics<T> saved, T* rstd) noexcept {
+  bool careful = false;
+  for (Index s = 0; s < statistics; ++s) {
+    rstd[s] = static_cast<T>(saved.rstd[s]);
+    careful |= saved.exponent[s] != 0 || (saved.rstd[s] != 0.0 && !ordinary<T>(saved.rstd[s]));
+  }
+  return careful;
+}
+
+/// The means that the gradient of the input subtracts: mean(dy), and slope = rstd^2 * mean(dy * (x - mean)). Where T does
+/// not hold them, the group is marked, and both are kept as they are. Returns whether any group is marked.
+template <class T>
+bool gradient_means(Index groups, GradientSums<T> sums, Index n, SavedStatistics<T> statistics, T* mean_dy, T* slope,
+                    CarefulMeans<T>* kept, bool* careful) noexcept {
   NORMKIT_EXACT
   const Wide<T> count = widen<T>(static_cast<double>(n));
+  bool any = false;
   for (Index g = 0; g < groups; ++g) {
-    const Wide<T> r = widen<T>(rstd[g]);
-    mean_dy[g] = narrow<T>(sums.dy[g] / count);
-    slope[g] = narrow<T>(sums.dy_x[g] / count * r * r);
+    const Wide<T> r = widen<T>(statistics.rstd[g]), mean = sums.dy[g] / count, s = sums.dy_x[g] / count * r * r;
+    mean_dy[g] = narrow<T>(mean);
+    slope[g] = narrow<T>(s);
+    careful[g] |= sums.dy_exponent[g] != 0 || sums.dy_x_exponent[g] != 0 ||
+                  !(nearest(sums.dy[g]) == 0.0 || ordinary<T>(nearest(mean))) ||
+                  !(nearest(sums.dy_x[g]) == 0.0 || nearest(r) == 0.0 || ordinary<T>(nearest(s)));
+    if (careful[g])
+      kept[g] = {{sums.dy[g] / count, sums.dy_exponent[g]},
+                 Shifted<T>{sums.dy_x[g] / count, sums.dy_x_exponent[g]} * Shifted<T>{r, 0}};
+    any |= careful[g];
   }
+  return any;
 }
 
 /// Adds the sums to the gradients of the parameters, null where not asked for; rstd null where the sums have it in
@@ -114,8 +201,8 @@ void add_gradients(Index groups, GradientSums<T> sums, const double* rstd, T* we
   for (Index g = 0; g < groups; ++g) {
     if (weight_grad) {
       const Wide<T> sum = rstd ? sums.dy_x[g] * widen<T>(rstd[g]) : sums.dy_x[g];
-      weight_grad[g] = narrow<T>(widen<T>(weight_grad[g]) + sum);
+      weight_grad[g] = narrow<T>(widen<T>(weight_grad[g]) + shifted(sum, sums.dy_x_exponent[g]));
     }
-    if (bias_grad) bias_grad[g] = narrow<T>(widen<T>(bias_grad[g]) + sums.dy[g]);
+    if (bias_grad) bias_grad[g] = narrow<T>(widen<T>(bias_grad[g]) + shifted(sums.dy[g], sums.dy_exponent[g]));
   }
 }

@@ -4,13 +4,6 @@
 
 namespace normkit::detail {
 
-/// What a forward kept, for each group.
-template <Scalar T>
-struct SavedStatistics {
-  const T *mean, *mean_lo;
-  const double* rstd;
-};
-
 /// Gradients of weight and bias to add to, null where not asked for.
 template <Scalar T>
 struct ParameterSink {
@@ -35,10 +28,15 @@ struct SumsOfGradient {
   }
 
  protected:
-  void reduce_about(SumKind kind, const Tile& tile, const TileBlock& at, const Centre<T>& centre,
-                    Partial into) const noexcept {
+  /// Statistics from the one of the tile's first group, or on the dual view of the block's first element; `rstd` in T
+  /// goes with the latter.
+  void reduce_about(SumKind kind, const Tile& tile, const TileBlock& at, SavedStatistics<T> statistics, const T* rstd,
+                    const T* weight, bool careful, Partial into) const noexcept {
     const Index offset = tile.offset + at.offset;
-    kernel.sums[plan.walk()][static_cast<int>(kind)](at.block, x + offset, dy + offset, centre, into);
+    kernel.sums[plan.walk()][static_cast<int>(kind)](at.block, x + offset, dy + offset,
+                                                     {statistics.mean, statistics.mean_lo, rstd, weight}, into);
+    scalar::check_sums<T>(at.block, x + offset, dy + offset, statistics, {weight, kind == SumKind::dual, careful},
+                          into);
   }
 };
 
@@ -50,6 +48,8 @@ struct GradientByBatch : SumsOfGradient<T> {
   using typename SumsOfGradient<T>::Partial;
   struct Coefficients {
     T mean_dy[max_groups], slope[max_groups], scale[max_groups];
+    scalar::CarefulMeans<T> kept[max_groups];
+    bool careful[max_groups], any_careful;
   };
 
   Affine<T> affine;
@@ -58,14 +58,15 @@ struct GradientByBatch : SumsOfGradient<T> {
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
     const T* const weight = by_element(at);
-    this->reduce_about(weight ? SumKind::weighted : SumKind::plain, tile, at,
-                       {this->saved.mean + tile.first, this->saved.mean_lo + tile.first, nullptr, weight}, into);
+    this->reduce_about(weight ? SumKind::weighted : SumKind::plain, tile, at, this->saved.from(tile.first), nullptr,
+                       weight, false, into);
   }
   void coefficients(const Tile& tile, Partial sums, Coefficients& out) const noexcept {
-    const double* const rstd = this->saved.rstd + tile.first;
-    const bool weighted = affine.weight && !affine.by_element;
-    scalar::gradient_means(tile.groups, sums, this->plan.view().count(), rstd, out.mean_dy, out.slope);
-    scalar::scale_of(tile.groups, rstd, weighted ? affine.weight + tile.first : nullptr, out.scale);
+    const SavedStatistics<T> statistics = this->saved.from(tile.first);
+    const T* const weight = affine.by_element ? nullptr : affine.weight_at(tile.first);
+    out.any_careful = scalar::scale_of<T>(tile.groups, statistics, weight, out.scale, out.careful);
+    out.any_careful |= scalar::gradient_means<T>(tile.groups, sums, this->plan.view().count(), statistics, out.mean_dy,
+                                                 out.slope, out.kept, out.careful);
   }
   void commit(const Tile& tile, Partial sums, const Coefficients&) const noexcept {
     if (by_group)
@@ -75,12 +76,22 @@ struct GradientByBatch : SumsOfGradient<T> {
   }
   void map(const Tile& tile, const TileBlock& at, const Coefficients& c) const noexcept {
     if (!dx) return;
-    const T* const weight = by_element(at);
     const Index offset = tile.offset + at.offset;
-    this->kernel.gradient[this->plan.walk()][weight ? 1 : 0](
-        at.block, this->x + offset, this->dy + offset,
-        {this->saved.mean + tile.first, this->saved.mean_lo + tile.first, c.mean_dy, c.slope, c.scale, weight},
-        dx + offset);
+    const SavedStatistics<T> statistics = this->saved.from(tile.first);
+    const auto some = [&](Index from, Index count) noexcept {
+      const T* const weight = by_element(at);
+      const Index start = offset + from * at.block.group_stride;
+      this->kernel.gradient[this->plan.walk()][weight ? 1 : 0](
+          at.block.some(count), this->x + start, this->dy + start,
+          {statistics.mean + from, statistics.mean_lo + from, c.mean_dy + from, c.slope + from, c.scale + from, weight},
+          dx + start);
+    };
+    if (!c.any_careful) return some(0, tile.groups);
+    in_parts(c.careful, tile.groups, some, [&](Index g) noexcept {
+      const T* const weight = affine.weight_at(affine.by_element ? at.element : tile.first + g);
+      scalar::input_gradient_carefully<T>(at.block, g, this->x + offset, this->dy + offset, statistics.from(g),
+                                          c.kept[g], weight, affine.by_element, dx + offset);
+    });
   }
 
  private:
@@ -98,8 +109,7 @@ struct GradientOfParameters : SumsOfGradient<T> {
   ParameterSink<T> by_group;
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
-    this->reduce_about(SumKind::plain, tile, at,
-                       {this->saved.mean + tile.first, this->saved.mean_lo + tile.first, nullptr, nullptr}, into);
+    this->reduce_about(SumKind::plain, tile, at, this->saved.from(tile.first), nullptr, nullptr, false, into);
   }
   void coefficients(const Tile&, Partial, Coefficients&) const noexcept {}
   void commit(const Tile& tile, Partial sums, const Coefficients&) const noexcept {
@@ -117,11 +127,11 @@ struct GradientOfElements : SumsOfGradient<T> {
   struct Coefficients {};
 
   const T* rstd;  // rounded to T
+  bool careful;   // some statistic is not to be used like that
   ParameterSink<T> by_element;
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
-    this->reduce_about(SumKind::dual, tile, at,
-                       {this->saved.mean + at.element, this->saved.mean_lo + at.element, rstd + at.element, nullptr},
+    this->reduce_about(SumKind::dual, tile, at, this->saved.from(at.element), rstd + at.element, nullptr, careful,
                        into);
   }
   void coefficients(const Tile&, Partial, Coefficients&) const noexcept {}
@@ -136,11 +146,15 @@ template <Scalar T>
 struct GradientByGiven : NormalizeMap<T> {
   using typename NormalizeMap<T>::Coefficients;
 
-  const double* rstd;
+  SavedStatistics<T> saved;
 
   void coefficients(const Tile& tile, Coefficients& out) const noexcept {
-    for (Index g = 0; g < tile.groups; ++g) out.mean[g] = out.mean_lo[g] = T(0);
-    this->scale(tile, rstd + tile.first, out);
+    for (Index g = 0; g < tile.groups; ++g) {
+      out.mean[g] = out.mean_lo[g] = T(0);
+      out.rstd[g] = saved.rstd[tile.first + g];
+      out.exponent[g] = saved.exponent[tile.first + g];
+    }
+    this->scale(tile, out);
   }
 };
 

@@ -11,6 +11,9 @@ struct Affine {
   const T* weight = nullptr;
   const T* bias = nullptr;
   bool by_element = false;
+
+  const T* weight_at(Index i) const noexcept { return weight ? weight + i : nullptr; }
+  const T* bias_at(Index i) const noexcept { return bias ? bias + i : nullptr; }
 };
 
 /// What normalizing needs of the groups of one tile, on the stack.
@@ -18,7 +21,27 @@ template <Scalar T>
 struct NormalizeCoefficients {
   T mean[max_groups], mean_lo[max_groups], scale[max_groups], shift[max_groups];
   double rstd[max_groups];
+  int exponent[max_groups];
+  bool careful[max_groups], any_careful;
+
+  Statistics<T> statistics() noexcept { return {mean, mean_lo, rstd, exponent}; }
+  SavedStatistics<T> statistics() const noexcept { return {mean, mean_lo, rstd, exponent}; }
 };
+
+/// A block of a tile in parts: calls ordinary(from, count) for each run of groups that the kernels can do, and
+/// careful(group) for each that they cannot.
+template <class Ordinary, class Careful>
+void in_parts(const bool* is_careful, Index groups, const Ordinary& ordinary, const Careful& careful) noexcept {
+  for (Index g = 0; g < groups;) {
+    if (is_careful[g]) {
+      careful(g++);
+      continue;
+    }
+    const Index from = g;
+    while (g < groups && !is_careful[g]) ++g;
+    ordinary(from, g - from);
+  }
+}
 
 /// The part that all ways of normalizing share: from statistics to terms, and the map.
 template <Scalar T>
@@ -31,37 +54,44 @@ struct NormalizeMap {
   const T* x;
   T* y;
 
-  void scale(const Tile& tile, const double* rstd, Coefficients& out) const noexcept {
+  /// The rest of the coefficients from the statistics that stand in them.
+  void scale(const Tile& tile, Coefficients& out) const noexcept {
     const bool by_group = !affine.by_element;
-    scalar::scale_of(tile.groups, rstd, by_group && affine.weight ? affine.weight + tile.first : nullptr, out.scale);
+    const T* const weight = by_group && affine.weight ? affine.weight + tile.first : nullptr;
     for (Index g = 0; g < tile.groups; ++g) out.shift[g] = by_group && affine.bias ? affine.bias[tile.first + g] : T(0);
+    out.any_careful = scalar::scale_of<T>(tile.groups, out.statistics(), weight, out.scale, out.careful);
   }
 
   void map(const Tile& tile, const TileBlock& at, const Coefficients& c) const noexcept {
-    const T* const weight = affine.by_element && affine.weight ? affine.weight + at.element : nullptr;
-    const T* const bias = affine.by_element && affine.bias ? affine.bias + at.element : nullptr;
     const Index offset = tile.offset + at.offset;
-    kernel.normalize[plan.walk()][(weight ? 1 : 0) + (bias ? 2 : 0)](
-        at.block, x + offset, {c.mean, c.mean_lo, c.scale, c.shift, weight, bias}, y + offset);
+    const auto some = [&](Index from, Index count) noexcept {
+      const T* const weight = affine.by_element ? affine.weight_at(at.element) : nullptr;
+      const T* const bias = affine.by_element ? affine.bias_at(at.element) : nullptr;
+      const Index start = offset + from * at.block.group_stride;
+      kernel.normalize[plan.walk()][(weight ? 1 : 0) + (bias ? 2 : 0)](
+          at.block.some(count), x + start,
+          {c.mean + from, c.mean_lo + from, c.scale + from, c.shift + from, weight, bias}, y + start);
+    };
+    if (!c.any_careful) return some(0, tile.groups);
+    in_parts(c.careful, tile.groups, some, [&](Index g) noexcept {
+      const Index parameter = affine.by_element ? at.element : tile.first + g;
+      scalar::normalize_carefully<T>(at.block, g, x + offset, c.statistics().from(g), affine.weight_at(parameter),
+                                     affine.bias_at(parameter), affine.by_element, y + offset);
+    });
   }
 };
 
 /// Where the statistics of a forward go, null where nobody keeps them.
 template <Scalar T>
-struct StatisticsSink {
-  T* mean = nullptr;
-  T* mean_lo = nullptr;
-  double* rstd = nullptr;
-
-  void keep(const Tile& tile, const NormalizeCoefficients<T>& c) const noexcept {
-    if (!mean) return;
-    for (Index g = 0; g < tile.groups; ++g) {
-      mean[tile.first + g] = c.mean[g];
-      mean_lo[tile.first + g] = c.mean_lo[g];
-      rstd[tile.first + g] = c.rstd[g];
-    }
+void keep(const Tile& tile, const NormalizeCoefficients<T>& c, const Statistics<T>& sink) noexcept {
+  if (!sink.mean) return;
+  for (Index g = 0; g < tile.groups; ++g) {
+    sink.mean[tile.first + g] = c.mean[g];
+    sink.mean_lo[tile.first + g] = c.mean_lo[g];
+    sink.rstd[tile.first + g] = c.rstd[g];
+    sink.exponent[tile.first + g] = c.exponent[g];
   }
-};
+}
 
 /// Running statistics to move, null where none: running = (1 - momentum) * running + momentum * batch.
 template <Scalar T>
@@ -78,22 +108,23 @@ struct NormalizeByBatch : NormalizeMap<T> {
   using typename NormalizeMap<T>::Coefficients;
 
   double eps;
-  StatisticsSink<T> saved;
+  Statistics<T> saved;
   RunningSink<T> running;
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
-    this->kernel.moments[this->plan.walk()](at.block, this->x + tile.offset + at.offset, into);
-    scalar::centre_moments(tile.groups, into, at.block.elements());
+    const T* const data = this->x + tile.offset + at.offset;
+    this->kernel.moments[this->plan.walk()](at.block, data, into);
+    scalar::centre_moments(at.block, data, into);
   }
   void merge(Index groups, Partial into, Index count, Partial other, Index more) const noexcept {
     scalar::merge_moments(groups, into, count, other, more);
   }
   void coefficients(const Tile& tile, Partial moments, Coefficients& out) const noexcept {
-    scalar::statistics_of(tile.groups, moments, this->plan.view().count(), eps, {out.mean, out.mean_lo, out.rstd});
-    this->scale(tile, out.rstd, out);
+    scalar::statistics_of(tile.groups, moments, this->plan.view().count(), eps, out.statistics());
+    this->scale(tile, out);
   }
   void commit(const Tile& tile, Partial moments, const Coefficients& c) const noexcept {
-    saved.keep(tile, c);
+    keep(tile, c, saved);
     if (running.mean)
       scalar::update_running(tile.groups, moments, this->plan.view().count(), running.momentum,
                              running.mean + tile.first, running.var + tile.first);
@@ -109,9 +140,8 @@ struct NormalizeByGiven : NormalizeMap<T> {
   const Given *mean, *var;
 
   void coefficients(const Tile& tile, Coefficients& out) const noexcept {
-    const Statistics<T> statistics{out.mean, out.mean_lo, out.rstd};
-    scalar::statistics_from(tile.groups, mean + tile.first, var + tile.first, eps, statistics);
-    this->scale(tile, out.rstd, out);
+    scalar::statistics_from(tile.groups, mean + tile.first, var + tile.first, eps, out.statistics());
+    this->scale(tile, out);
   }
 };
 
@@ -127,8 +157,9 @@ struct MeasureMoments {
   Result *mean, *var;
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
-    kernel.moments[plan.walk()](at.block, x + tile.offset + at.offset, into);
-    scalar::centre_moments(tile.groups, into, at.block.elements());
+    const T* const data = x + tile.offset + at.offset;
+    kernel.moments[plan.walk()](at.block, data, into);
+    scalar::centre_moments(at.block, data, into);
   }
   void merge(Index groups, Partial into, Index count, Partial other, Index more) const noexcept {
     scalar::merge_moments(groups, into, count, other, more);

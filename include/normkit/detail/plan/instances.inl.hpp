@@ -6,13 +6,13 @@ namespace normkit::detail {
 NORMKIT_INSTANCE std::size_t forward_bytes<NORMKIT_T>(const StatView&) noexcept;
 NORMKIT_INSTANCE std::size_t backward_bytes<NORMKIT_T>(const StatView&, bool) noexcept;
 NORMKIT_INSTANCE void forward_by_batch<NORMKIT_T>(const Executor&, const StatView&, const Affine<NORMKIT_T>&, double,
-                                                  const NORMKIT_T*, NORMKIT_T*, const StatisticsSink<NORMKIT_T>&,
+                                                  const NORMKIT_T*, NORMKIT_T*, const Statistics<NORMKIT_T>&,
                                                   const RunningSink<NORMKIT_T>&, std::byte*) noexcept;
 NORMKIT_INSTANCE void forward_by_given<NORMKIT_T, NORMKIT_T>(const Executor&, const StatView&, const Affine<NORMKIT_T>&,
                                                              double, const NORMKIT_T*, const NORMKIT_T*,
                                                              const NORMKIT_T*, NORMKIT_T*) noexcept;
 NORMKIT_INSTANCE void keep_given<NORMKIT_T, NORMKIT_T>(Index, const NORMKIT_T*, const NORMKIT_T*, double,
-                                                       const StatisticsSink<NORMKIT_T>&) noexcept;
+                                                       const Statistics<NORMKIT_T>&) noexcept;
 NORMKIT_INSTANCE void measure_moments<NORMKIT_T, NORMKIT_T>(const Executor&, const StatView&, const NORMKIT_T*,
                                                             NORMKIT_T*, NORMKIT_T*, std::byte*) noexcept;
 NORMKIT_INSTANCE void backward_by_batch<NORMKIT_T>(const Executor&, const BackwardCall<NORMKIT_T>&,

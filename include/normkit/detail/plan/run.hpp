@@ -16,7 +16,7 @@ std::size_t forward_bytes(const StatView& view) noexcept {
 /// y from the statistics of x; statistics and running statistics go where the sinks say.
 template <Scalar T>
 void forward_by_batch(const Executor& execute, const StatView& view, const Affine<T>& affine, double eps, const T* x,
-                      T* y, const StatisticsSink<T>& saved, const RunningSink<T>& running, std::byte* memory) noexcept {
+                      T* y, const Statistics<T>& saved, const RunningSink<T>& running, std::byte* memory) noexcept {
   const Plan plan(view);
   const NormalizeByBatch<T> op{{kernels<T>(), plan, affine, x, y}, eps, saved, running};
   reduce_and_map(plan, op, execute, memory);
@@ -42,8 +42,8 @@ void measure_moments(const Executor& execute, const StatView& view, const T* x, 
 
 /// The statistics that a forward with a given mean and variance would have kept.
 template <Scalar T, class Given>
-void keep_given(Index groups, const Given* mean, const Given* var, double eps, const StatisticsSink<T>& out) noexcept {
-  scalar::statistics_from<T>(groups, mean, var, eps, {out.mean, out.mean_lo, out.rstd});
+void keep_given(Index groups, const Given* mean, const Given* var, double eps, const Statistics<T>& out) noexcept {
+  scalar::statistics_from<T>(groups, mean, var, eps, out);
 }
 
 /// Room for rstd rounded to T, which parameters by element need on any number of threads.
@@ -76,8 +76,8 @@ template <Scalar T>
 void gradient_of_elements(const Executor& execute, const BackwardCall<T>& call, std::byte* memory) noexcept {
   const Plan plan(call.view.dual());
   auto* const rstd = reinterpret_cast<T*>(memory);
-  scalar::scale_of<T>(call.view.stats(), call.saved.rstd, nullptr, rstd);
-  const GradientOfElements<T> op{{kernels<T>(), plan, call.saved, call.x, call.dy}, rstd, call.gradient};
+  const bool careful = scalar::round_rstd<T>(call.view.stats(), call.saved, rstd);
+  const GradientOfElements<T> op{{kernels<T>(), plan, call.saved, call.x, call.dy}, rstd, careful, call.gradient};
   reduce_and_map(plan, op, execute, memory + element_bytes<T>(call.view, true));
 }
 
@@ -102,7 +102,7 @@ void backward_by_given(const Executor& execute, const BackwardCall<T>& call, std
   }
   if (call.dx) {
     const Affine<T> weight_only{call.affine.weight, nullptr, false};
-    const GradientByGiven<T> op{{kernels<T>(), plan, weight_only, call.dy, call.dx}, call.saved.rstd};
+    const GradientByGiven<T> op{{kernels<T>(), plan, weight_only, call.dy, call.dx}, call.saved};
     map_only(plan, op, execute);
   }
 }

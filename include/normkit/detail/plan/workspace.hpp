@@ -44,30 +44,34 @@ template <Scalar T>
 struct PartialStore<Moments<T>> {
   T pivot[max_groups];
   Wide<T> delta[max_groups], m2[max_groups];
+  Exponent<T> exponent[max_groups];
 
-  Moments<T> view() noexcept { return {pivot, delta, m2}; }
+  Moments<T> view() noexcept { return {pivot, delta, m2, exponent}; }
 
   static constexpr std::size_t bytes(Index groups) noexcept {
-    return aligned(static_cast<std::size_t>(groups) * (2 * sizeof(Wide<T>) + sizeof(T)));
+    return aligned(static_cast<std::size_t>(groups) * (2 * sizeof(Wide<T>) + sizeof(T) + sizeof(Exponent<T>)));
   }
   static Moments<T> in(std::byte* memory, Index groups) noexcept {
     auto* const wide = reinterpret_cast<Wide<T>*>(memory);
-    return {reinterpret_cast<T*>(wide + 2 * groups), wide, wide + groups};
+    auto* const pivot = reinterpret_cast<T*>(wide + 2 * groups);
+    return {pivot, wide, wide + groups, reinterpret_cast<Exponent<T>*>(pivot + groups)};
   }
 };
 
 template <Scalar T>
 struct PartialStore<GradientSums<T>> {
   Wide<T> dy[max_groups], dy_x[max_groups];
+  Exponent<T> dy_exponent[max_groups], dy_x_exponent[max_groups];
 
-  GradientSums<T> view() noexcept { return {dy, dy_x}; }
+  GradientSums<T> view() noexcept { return {dy, dy_x, dy_exponent, dy_x_exponent}; }
 
   static constexpr std::size_t bytes(Index groups) noexcept {
-    return aligned(static_cast<std::size_t>(groups) * 2 * sizeof(Wide<T>));
+    return aligned(static_cast<std::size_t>(groups) * 2 * (sizeof(Wide<T>) + sizeof(Exponent<T>)));
   }
   static GradientSums<T> in(std::byte* memory, Index groups) noexcept {
     auto* const wide = reinterpret_cast<Wide<T>*>(memory);
-    return {wide, wide + groups};
+    auto* const exponents = reinterpret_cast<Exponent<T>*>(wide + 2 * groups);
+    return {wide, wide + groups, exponents, exponents + groups};
   }
 };
 

@@ -6,6 +6,13 @@
 #define NORMKIT_INLINE inline
 #endif
 
+// What ordinary data never calls stays out of the way of what it does: inlined, it takes registers from the loops.
+#if defined(__GNUC__)
+#define NORMKIT_RARE __attribute__((noinline, cold))
+#else
+#define NORMKIT_RARE
+#endif
+
 // Contraction of a * b + c into one rounding would give other bits where the CPU has FMA. g++ is told by the region's
 // pragma; clang's pragma holds only for the function it stands in, so every function with arithmetic begins with this.
 #if defined(__clang__)

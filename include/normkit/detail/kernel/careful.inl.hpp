@@ -1,0 +1,315 @@
+// The ends of the range. Kernels sum in T, and read x in T: where squares or products overflow or underflow there, where
+// the mean needs digits below the smallest T, or 1 / sqrt(var) is not a T, what they leave is worthless. Then the block
+// is done again here, one element at a time and one precision up, with a power of two taken out of everything. Slow (1 to
+// 20 ns an element), and paid for only by blocks and groups that need it. Compiled once, with contraction off.
+
+/// log2 |value|, rounded down, as it stands in the bits: -1023 for 0 and subnormals, 1024 for NaN and infinity.
+NORMKIT_INLINE int binary_exponent(double value) {
+  return static_cast<int>(std::bit_cast<std::uint64_t>(value) >> 52 & 0x7ff) - 1023;
+}
+
+/// Far enough inside of the range of T that squares, sums of a block, and products of two such numbers keep their
+/// digits: 2^-100 to 2^100 for float, whose range is 2^-126 to 2^128, and 2^-900 to 2^900 for double.
+template <class T>
+inline constexpr int most_exponent = std::is_same_v<T, float> ? 100 : 900;
+template <class T>
+NORMKIT_INLINE bool ordinary(double value) {
+  return static_cast<unsigned>(binary_exponent(value) + most_exponent<T>) <= 2u * most_exponent<T>;
+}
+/// The same without a lower end.
+template <class T>
+NORMKIT_INLINE bool bounded(double value) {
+  return binary_exponent(value) <= most_exponent<T>;
+}
+
+NORMKIT_INLINE bool finite(double value) { return value - value == 0.0; }
+
+/// value * 2^by
+NORMKIT_INLINE double shifted(double value, int by) { return by == 0 ? value : std::ldexp(value, by); }
+NORMKIT_INLINE DoubleDouble shifted(DoubleDouble value, int by) {
+  return by == 0 ? value : DoubleDouble{std::ldexp(value.hi, by), std::ldexp(value.lo, by)};
+}
+
+/// floor(log2 |value|); for 0 less than for any number, for NaN and infinity 0.
+inline constexpr int exponent_of_zero = -100000;
+NORMKIT_INLINE int exponent_of(double value) {
+  return value == 0.0 ? exponent_of_zero : finite(value) ? std::ilogb(value) : 0;
+}
+
+/// The power of two to take out of numbers of which the greatest has that exponent.
+template <class T>
+NORMKIT_INLINE int exponent_for(int greatest) {
+  return std::is_same_v<Exponent<T>, NoExponent> || greatest == exponent_of_zero ? 0 : greatest;
+}
+
+/// A number times 2^exponent, which no product or sum takes out of range. NaN and infinity go through.
+template <class T>
+struct Shifted {
+  Wide<T> value;
+  int exponent;
+
+  static Shifted of(T x) noexcept { return {widen<T>(static_cast<double>(x)), 0}; }
+
+  int magnitude() const noexcept {
+    const int own = exponent_of(nearest(value));
+    return own == exponent_of_zero ? own : own + exponent;
+  }
+  Wide<T> over(int power) const noexcept { return shifted(value, exponent - power); }
+  Wide<T> plain() const noexcept { return over(0); }
+
+  friend Shifted operator*(Shifted a, Shifted b) noexcept {
+    NORMKIT_EXACT
+    const double x = nearest(a.value), y = nearest(b.value);
+    if (x == 0.0 || y == 0.0 || !finite(x) || !finite(y)) return {widen<T>(x * y), 0};
+    const int of_x = std::ilogb(x), of_y = std::ilogb(y);
+    return {shifted(a.value, -of_x) * shifted(b.value, -of_y), a.exponent + b.exponent + of_x + of_y};
+  }
+  friend Shifted operator+(Shifted a, Shifted b) noexcept {
+    NORMKIT_EXACT
+    if (a.exponent == b.exponent) return {a.value + b.value, a.exponent};
+    const int x = a.magnitude(), y = b.magnitude(), most = x > y ? x : y, to = most == exponent_of_zero ? 0 : most;
+    return {a.over(to) + b.over(to), to};
+  }
+  friend Shifted operator-(Shifted a) noexcept { return {-a.value, a.exponent}; }
+};
+
+template <class T>
+NORMKIT_RARE void add_carefully(Wide<T>& sum, Exponent<T>& exponent, Wide<T> more, int more_exponent) noexcept {
+  const Shifted<T> both = Shifted<T>{sum, exponent} + Shifted<T>{more, more_exponent};
+  sum = both.value;
+  exponent = both.exponent;
+}
+
+/// Calls f(offset, element) for each element of a group of a block.
+template <class F>
+NORMKIT_INLINE void each_element(const Block& block, Index group, F&& f) {
+  for (Index p = 0; p < block.planes; ++p)
+    for (Index i = 0; i < block.length; ++i)
+      f(group * block.group_stride + p * block.plane_stride + i, p * block.plane_elements + i);
+}
+
+template <class T>
+NORMKIT_RARE bool is_constant(const Block& block, Index group, const T* x) noexcept {
+  const T first = x[group * block.group_stride];
+  bool same = true;
+  each_element(block, group, [&](Index at, Index) { same &= x[at] == first; });
+  return same;
+}
+
+/// The moments of one group of a block, whatever its numbers. With NaN or infinity among them the mean is their sum and
+/// the variance NaN.
+template <class T>
+NORMKIT_RARE void careful_moments(const Block& block, Index group, const T* x, Moments<T> out) noexcept {
+  NORMKIT_EXACT
+  T most = T(0), strange = T(0);
+  bool all_finite = true;
+  each_element(block, group, [&](Index at, Index) {
+    const T size = x[at] < T(0) ? -x[at] : x[at];
+    if (!finite(static_cast<double>(size)))
+      strange = strange + x[at], all_finite = false;
+    else if (size > most)
+      most = size;
+  });
+  if (!all_finite) {
+    *out.pivot = strange;
+    *out.delta = widen<T>(0.0);
+    *out.m2 = widen<T>(std::numeric_limits<double>::quiet_NaN());
+    *out.exponent = 0;
+    return;
+  }
+  const int exponent = exponent_for<T>(exponent_of(static_cast<double>(most)));
+  const Wide<T> n = widen<T>(static_cast<double>(block.elements()));
+  const auto element = [&](Index at) { return shifted(widen<T>(static_cast<double>(x[at])), -exponent); };
+  Wide<T> sum = widen<T>(0.0), m2 = sum;
+  each_element(block, group, [&](Index at, Index) { sum = sum + element(at); });
+  const Wide<T> mean = sum / n;
+  each_element(block, group, [&](Index at, Index) {
+    const Wide<T> d = element(at) - mean;
+    m2 = m2 + d * d;
+  });
+  *out.pivot = narrow<T>(mean);
+  *out.delta = mean - widen<T>(static_cast<double>(*out.pivot));
+  *out.m2 = m2;
+  *out.exponent = exponent;
+}
+
+/// Chan's merge of one group, whose numbers are all ordinary: `share` is more / (count + more), `weight` count * share.
+template <class T>
+NORMKIT_INLINE void merge_one(Moments<T> into, Moments<T> other, Wide<T> gap, Wide<T> share, Wide<T> weight) {
+  NORMKIT_EXACT
+  *into.delta = *into.delta + gap * share;
+  *into.m2 = *into.m2 + *other.m2 + gap * gap * weight;
+}
+
+template <class T>
+NORMKIT_INLINE Wide<T> gap_between(Moments<T> from, Moments<T> to) {
+  NORMKIT_EXACT
+  return exact_sum<T>(*to.pivot, -*from.pivot) + (*to.delta - *from.delta);
+}
+
+/// The exponent of the greatest of mean and deviation.
+template <class T>
+int magnitude(Moments<T> m) noexcept {
+  const int pivot = exponent_of(static_cast<double>(*m.pivot)), delta = exponent_of(nearest(*m.delta));
+  const int m2 = exponent_of(nearest(*m.m2)) / 2, mean = pivot > delta ? pivot : delta, most = mean > m2 ? mean : m2;
+  return most == exponent_of_zero / 2 ? exponent_of_zero : *m.exponent + most;
+}
+
+template <class T>
+void set_exponent(Moments<T> m, int exponent) noexcept {
+  const int by = *m.exponent - exponent;
+  *m.pivot = static_cast<T>(std::ldexp(*m.pivot, by));
+  *m.delta = shifted(*m.delta, by);
+  *m.m2 = shifted(*m.m2, 2 * by);
+  *m.exponent = exponent;
+}
+
+/// Chan's merge of one group, whatever the numbers.
+template <class T>
+NORMKIT_RARE void merge_carefully(Moments<T> into, Moments<T> other, Wide<T> share, Wide<T> weight) noexcept {
+  NORMKIT_EXACT
+  if (!finite(static_cast<double>(*into.pivot)) || !finite(static_cast<double>(*other.pivot))) {
+    *into.pivot = *into.pivot + *other.pivot;
+    *into.delta = widen<T>(0.0);
+    *into.m2 = widen<T>(std::numeric_limits<double>::quiet_NaN());
+    *into.exponent = 0;
+    return;
+  }
+  const int a = magnitude(into), b = magnitude(other), greater = a > b ? a : b;
+  set_exponent(into, exponent_for<T>(greater));
+  set_exponent(other, *into.exponent);
+  merge_one<T>(into, other, gap_between<T>(into, other), share, weight);
+}
+
+/// Statistics of one group from its mean and variance / 2^exponent and / 4^exponent, whatever their size.
+template <class T>
+NORMKIT_RARE void careful_statistics(Wide<T> mean, Wide<T> var, int exponent, double eps, Statistics<T> out) noexcept {
+  NORMKIT_EXACT
+  const double deviation = nearest(var);
+  // The deviation becomes a number between 1 and 4; from -900 on a double of 2^-1074 would still be 2^-174, and rstd of a
+  // common eps keeps its digits.
+  int to = deviation > 0.0 && finite(deviation) ? exponent + exponent_of(deviation) / 2 : 0;
+  to = to < -900 ? -900 : to;
+  *out.exponent = to;
+  *out.mean = narrow<T>(shifted(mean, exponent));
+  *out.mean_lo = finite(static_cast<double>(*out.mean))
+                     ? narrow<T>(shifted(mean, exponent - to) - shifted(widen<T>(static_cast<double>(*out.mean)), -to))
+                     : T(0);
+  const double e = std::ldexp(eps, -2 * to);
+  *out.rstd = finite(e) ? nearest(reciprocal_sqrt(shifted(var, 2 * (exponent - to)) + widen<T>(e)))
+                        : std::ldexp(1.0 / std::sqrt(eps), to);  // beside such an eps the variance is nothing
+}
+
+/// Whether the ordinary kernels cannot normalize by these statistics: x - mean may overflow, or the coefficient
+/// rstd * weight does not have all its digits.
+template <class T>
+NORMKIT_INLINE bool needs_care(const SavedStatistics<T>& s, double weight, T scale) {
+  const double mean = static_cast<double>(*s.mean);
+  if (*s.exponent != 0 || (!bounded<T>(mean) && finite(mean))) return true;
+  return !ordinary<T>(static_cast<double>(scale)) && *s.rstd != 0.0 && weight != 0.0 && finite(*s.rstd) &&
+         finite(weight);
+}
+
+/// (x - mean) / 2^exponent of one group, one precision up.
+template <class T>
+NORMKIT_INLINE Wide<T> centred(T x, SavedStatistics<T> s) {
+  NORMKIT_EXACT
+  const int by = -*s.exponent;
+  const Wide<T> far =
+      shifted(widen<T>(static_cast<double>(x)), by) - shifted(widen<T>(static_cast<double>(*s.mean)), by);
+  return far - widen<T>(static_cast<double>(*s.mean_lo));
+}
+
+template <class T>
+NORMKIT_INLINE Shifted<T> normalized(T x, SavedStatistics<T> s) {
+  return Shifted<T>{centred(x, s), 0} * Shifted<T>{widen<T>(*s.rstd), 0};
+}
+
+/// y of one group of a block. Weight and bias, null where absent, go by element, or stand for the group.
+template <class T>
+NORMKIT_RARE void normalize_carefully(const Block& block, Index group, const T* x, SavedStatistics<T> statistics,
+                                      const T* weight, const T* bias, bool by_element, T* y) noexcept {
+  NORMKIT_EXACT
+  each_element(block, group, [&](Index at, Index element) {
+    const Index parameter = by_element ? element : 0;
+    Shifted<T> v = normalized(x[at], statistics);
+    if (weight) v = v * Shifted<T>::of(weight[parameter]);
+    y[at] = narrow<T>(bias ? v.plain() + widen<T>(static_cast<double>(bias[parameter])) : v.plain());
+  });
+}
+
+/// What is summed: dy alone or times a weight by element; with statistics by group, or by element (`dual`), and then times
+/// rstd. `careful` where any of those needs care.
+template <class T>
+struct SumOf {
+  const T* weight = nullptr;
+  bool dual = false, careful = false;
+};
+
+/// The sums of one group of a block, whatever its numbers.
+template <class T>
+NORMKIT_RARE void sum_carefully(const Block& block, Index group, const T* x, const T* dy, SavedStatistics<T> statistics,
+                                SumOf<T> kind, GradientSums<T> out) noexcept {
+  NORMKIT_EXACT
+  const T* const weight = kind.weight;
+  const bool dual = kind.dual;
+  const auto upstream = [&](Index at, Index element) {
+    return weight ? Shifted<T>::of(dy[at]) * Shifted<T>::of(weight[element]) : Shifted<T>::of(dy[at]);
+  };
+  const auto input = [&](Index at, Index element) {
+    return dual ? normalized(x[at], statistics.from(element)) : Shifted<T>{centred(x[at], statistics), 0};
+  };
+  int most = exponent_of_zero, most_x = exponent_of_zero;
+  each_element(block, group, [&](Index at, Index element) {
+    const int d = upstream(at, element).magnitude(), xc = input(at, element).magnitude();
+    most = d > most ? d : most;
+    most_x = xc > most_x ? xc : most_x;
+  });
+  most = exponent_for<T>(most);
+  most_x = exponent_for<T>(most_x);
+  Wide<T> sum = widen<T>(0.0), sum_x = sum;
+  each_element(block, group, [&](Index at, Index element) {
+    const Wide<T> d = upstream(at, element).over(most);
+    sum = sum + d;
+    sum_x = sum_x + d * input(at, element).over(most_x);
+  });
+  *out.dy = sum;
+  *out.dy_exponent = most;
+  *out.dy_x = sum_x;
+  *out.dy_x_exponent = most + most_x;
+}
+
+/// Whether every product dy * weight * (x - mean) of one group of a block is 0 because a factor is.
+template <class T>
+NORMKIT_RARE bool products_vanish(const Block& block, Index group, const T* x, const T* dy,
+                                  SavedStatistics<T> statistics, SumOf<T> kind) noexcept {
+  NORMKIT_EXACT
+  bool vanish = true;
+  each_element(block, group, [&](Index at, Index element) {
+    const auto s = kind.dual ? statistics.from(element) : statistics;
+    vanish &= dy[at] == T(0) || (kind.weight && kind.weight[element] == T(0)) || (x[at] - *s.mean) - *s.mean_lo == T(0);
+  });
+  return vanish;
+}
+
+/// What the gradient of the input needs of a group where T does not hold it.
+template <class T>
+struct CarefulMeans {
+  Shifted<T> dy, dy_xhat;
+};
+
+/// dx of one group of a block from statistics of the batch; weight by element or for the group, or null.
+template <class T>
+NORMKIT_RARE void input_gradient_carefully(const Block& block, Index group, const T* x, const T* dy,
+                                           SavedStatistics<T> statistics, const CarefulMeans<T>& mean, const T* weight,
+                                           bool by_element, T* dx) noexcept {
+  NORMKIT_EXACT
+  Shifted<T> scale{widen<T>(*statistics.rstd), -*statistics.exponent};
+  if (weight && !by_element) scale = scale * Shifted<T>::of(*weight);
+  each_element(block, group, [&](Index at, Index element) {
+    Shifted<T> d = Shifted<T>::of(dy[at]);
+    if (weight && by_element) d = d * Shifted<T>::of(weight[element]);
+    const Shifted<T> rest = (d + -mean.dy) + -(normalized(x[at], statistics) * mean.dy_xhat);
+    dx[at] = narrow<T>((rest * scale).plain());
+  });
+}
