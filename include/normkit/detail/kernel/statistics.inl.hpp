@@ -135,12 +135,15 @@ void update_running(Index groups, Moments<T> moments, Index n, double momentum, 
                     T* running_var) noexcept {
   NORMKIT_EXACT
   const Wide<T> m = widen<T>(momentum), keep = widen<T>(1.0) - m, freedom = widen<T>(static_cast<double>(n - 1));
+  const auto moved = [&](T old, Wide<T> batch, int exponent) {
+    if (exponent == 0 && bounded<T>(static_cast<double>(old))) return keep * widen<T>(static_cast<double>(old)) + m * batch;
+    return (Shifted<T>{keep, 0} * Shifted<T>::of(old) + Shifted<T>{m, 0} * Shifted<T>{batch, exponent}).plain();
+  };
   for (Index g = 0; g < groups; ++g) {
     const int exponent = moments.exponent[g];
     const Wide<T> mean = widen<T>(static_cast<double>(moments.pivot[g])) + moments.delta[g];
-    const Wide<T> var = moments.m2[g] / freedom;
-    running_mean[g] = narrow<T>(keep * widen<T>(running_mean[g]) + shifted(m * mean, exponent));
-    running_var[g] = narrow<T>(keep * widen<T>(running_var[g]) + shifted(m * var, 2 * exponent));
+    running_mean[g] = narrow<T>(moved(running_mean[g], mean, exponent));
+    running_var[g] = narrow<T>(moved(running_var[g], moments.m2[g] / freedom, 2 * exponent));
   }
 }
 
