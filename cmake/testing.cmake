@@ -6,7 +6,8 @@ target_link_libraries(normkit_test_options INTERFACE normkit_developer GTest::gt
 target_include_directories(normkit_test_options INTERFACE "${PROJECT_SOURCE_DIR}/tests")
 # Spelled as `#define EIGEN_USE_THREADS` would, so that a test may say it again.
 target_compile_definitions(normkit_test_options INTERFACE EIGEN_USE_THREADS=
-                                                           NORMKIT_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
+                                                           NORMKIT_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden"
+                                                           NORMKIT_ACCURACY_DIR="${PROJECT_SOURCE_DIR}/tests/accuracy")
 
 # Eigen's tensors and GoogleTest take seconds to parse, and the kernels to compile: once for all tests.
 file(CONFIGURE OUTPUT precompiled.cpp CONTENT "// The owner of the tests' precompiled header.\n")
