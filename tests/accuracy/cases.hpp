@@ -125,6 +125,7 @@ class Case {
     const Words& all = words(key);
     if (all.size() == 3 && all[0] == "made") {
       if (all[1] == "bell") return made_bell<T>(integer_of<std::uint64_t>(all[2]), count);
+      if (all[1] == "far") return made_far<T>(integer_of<std::uint64_t>(all[2]), count);
       if (all[1] == "uniform") return made_uniform<T>(integer_of<std::uint64_t>(all[2]), count);
       if (all[1] == "repeated") return std::vector<T>(count, number_of<T>(all[2]));
     }

@@ -26,7 +26,7 @@ from mpmath import mp, mpf
 import large
 import oracle
 import views
-from regimes import MILLIONS, REGIMES, Place
+from regimes import REGIMES, Place
 from scalars import DOUBLE, FLOAT, Numbers
 
 BITS_OF_STATISTICS = 106
@@ -161,7 +161,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--digits", type=int, default=1000)
     arguments.add_argument("--into", type=pathlib.Path, default=pathlib.Path(__file__).with_name("data"))
-    arguments.add_argument("regimes", nargs="*", default=[*REGIMES, *MILLIONS])
+    arguments.add_argument("regimes", nargs="*", default=[*REGIMES, *large.REGIMES])
     options = arguments.parse_args()
     mp.dps = options.digits
     for name in options.regimes:
@@ -173,7 +173,7 @@ def main():
                     write_case(out, regime, scalar, view, offset, Numbers(seed_of(name, scalar.name, view.name)))
             else:
                 count = 1000000
-                x = large.bell(scalar, 1, count) if MILLIONS[name] == "bell" else large.repeated(scalar, 0.1, count)
+                x = large.REGIMES[name](scalar, count)
                 dy = large.uniform(scalar, 2, count)
                 for view in views.MILLION:
                     write_large_case(out, scalar, view, x, dy)

@@ -32,6 +32,14 @@ def bell(scalar, seed, count):
     return Made(f"made bell {seed}", multiples, digits - 1)
 
 
+def far(scalar, seed, count):
+    """10240 and the sum of three uniforms of a few ulps: standard deviation 0.008. What is merged of a block has to keep
+    more digits of such a mean than the scalar has."""
+    random, shift, digits = Numbers(seed), scalar.choose(10, 39), scalar.choose(4, 33)
+    multiples = [(10240 << shift) + sum(random.signed(digits) for _ in range(3)) for _ in range(count)]
+    return Made(f"made far {seed}", multiples, shift)
+
+
 def uniform(scalar, seed, count):
     random = Numbers(seed)
     return Made(f"made uniform {seed}", [random.signed(scalar.digits) for _ in range(count)], scalar.digits - 1)
@@ -41,6 +49,14 @@ def repeated(scalar, value, count):
     value = scalar.round(value)
     multiple, divisor = value.as_integer_ratio()
     return Made(f"made repeated {scalar.bits(value)}", [multiple] * count, divisor.bit_length() - 1)
+
+
+# What x is in each of the regimes of a million.
+REGIMES = {
+    "million_normal": lambda scalar, count: bell(scalar, 1, count),
+    "million_far_mean": lambda scalar, count: far(scalar, 1, count),
+    "million_constant": lambda scalar, count: repeated(scalar, 0.1, count),
+}
 
 
 @cache

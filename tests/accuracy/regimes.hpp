@@ -47,6 +47,7 @@ inline std::vector<std::string> regimes() {
           "eps_0_constant",
           "eps_1e_300_constant",
           "million_normal",
+          "million_far_mean",
           "million_constant"};
 }
 

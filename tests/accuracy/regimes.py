@@ -223,6 +223,3 @@ REGIMES = {
     "eps_0_constant": Regime(constant, eps=0.0),
     "eps_1e_300_constant": Regime(constant, eps=1e-300, gradient=zero_or_one_gradients),
 }
-
-# Of these the data is not committed (large.py).
-MILLIONS = {"million_normal": "bell", "million_constant": "repeated"}

@@ -12,7 +12,11 @@
 
 // The kernels, compiled once for each instruction set: the same text in a namespace of its own and inside a region in
 // which the compiler may use that set. So a program built with plain -O2 runs the widest set that its CPU has.
-// g++ turns contraction off by the region's pragma, clang by one in each function (NORMKIT_EXACT).
+// g++ turns contraction off by the region's pragma, clang by one in each function (NORMKIT_EXACT). clang 14 says by no macro
+// that -fassociative-math or -freciprocal-math is set, so that scalar.hpp cannot refuse them: there they are turned off.
+#if defined(__clang__) && defined(__x86_64__)
+#pragma float_control(precise, on, push)
+#endif
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC push_options
@@ -78,6 +82,10 @@ namespace normkit::detail::avx512 {
 #else
 #pragma GCC pop_options
 #endif
+#endif
+
+#if defined(__clang__) && defined(__x86_64__)
+#pragma float_control(pop)
 #endif
 
 namespace normkit::detail {
