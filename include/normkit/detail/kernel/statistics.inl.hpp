@@ -136,7 +136,8 @@ void update_running(Index groups, Moments<T> moments, Index n, double momentum, 
   NORMKIT_EXACT
   const Wide<T> m = widen<T>(momentum), keep = widen<T>(1.0) - m, freedom = widen<T>(static_cast<double>(n - 1));
   const auto moved = [&](T old, Wide<T> batch, int exponent) {
-    if (exponent == 0 && bounded<T>(static_cast<double>(old))) return keep * widen<T>(static_cast<double>(old)) + m * batch;
+    if (exponent == 0 && bounded<T>(static_cast<double>(old)))
+      return keep * widen<T>(static_cast<double>(old)) + m * batch;
     return (Shifted<T>{keep, 0} * Shifted<T>::of(old) + Shifted<T>{m, 0} * Shifted<T>{batch, exponent}).plain();
   };
   for (Index g = 0; g < groups; ++g) {
