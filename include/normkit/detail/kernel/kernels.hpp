@@ -31,6 +31,7 @@ namespace normkit::detail::scalar {
 // clang-format off
 #include <normkit/detail/simd/begin.inl.hpp>
 #include <normkit/detail/simd/wide.inl.hpp>
+#include <normkit/detail/simd/shifted.inl.hpp>
 #include <normkit/detail/kernel/careful.inl.hpp>
 #include <normkit/detail/kernel/statistics.inl.hpp>
 #include <normkit/detail/simd/end.inl.hpp>
