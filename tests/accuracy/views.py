@@ -62,6 +62,7 @@ MILLION = [
     View("batch_norm/sandwich", (100, 2, 5000), 1),
     View("batch_norm/runs", (1, 2, 500000), 1),
     View("layer_norm/rows", (4, 250000), 1, 1),
+    View("layer_norm/many_rows", (250000, 4), 1, 1),
     View("layer_norm/row", (1, 1000000), 1, 1),
     View("layer_norm/lanes", (4, 250000), 1, 1, column_major=True),
     View("layer_norm/slab_lanes", (2, 250000, 2), 1, 1),
