@@ -114,7 +114,7 @@ void judge_regime(const std::string& regime, std::vector<Score>& scores, int& ca
         for (const auto& [output, error] : tally.largest()) {
           largest = std::max(largest, error);
           csv << regime << ',' << c.name() << ',' << (plain ? "plain" : "weight and bias") << ',' << score.peer->name()
-              << ',' << output << ',' << shown(error, "%.4Lg") << '\n';
+              << ',' << score.peer->version() << ',' << output << ',' << shown(error, "%.4Lg") << '\n';
         }
         score.failed += largest > allowed_units;
         score.largest = std::max(score.largest, largest);
@@ -142,7 +142,7 @@ void compare(const std::vector<std::string>& chosen, std::ostream& csv) {
   std::printf("\n%-28s", "regime");
   for (const Score& score : scores) std::printf("%12s", score.peer->name().c_str());
   std::printf("\n");
-  csv << "regime,configuration,parameters,library,output,error\n";
+  csv << "regime,configuration,parameters,library,version,output,error\n";
   int cases = 0;
   for (const std::string& regime : chosen) {
     judge_regime(regime, scores, cases, csv);
@@ -156,7 +156,8 @@ void compare(const std::vector<std::string>& chosen, std::ostream& csv) {
   std::printf(
       "Left out: oneDNN's running statistics, which it leaves to its caller.\n"
       "Rearranged: LayerNorm over a middle axis or ColMajor is given to PyTorch and oneDNN as rows.\n"
-      "Mean and variance are those of normkit::moments, torch::var_mean and oneDNN's forward training.\n");
+      "Mean and variance: of normkit::moments; of PyTorch's layers, and of torch::var; of oneDNN's forward "
+      "training.\n");
 }
 
 }  // namespace

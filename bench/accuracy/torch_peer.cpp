@@ -3,6 +3,8 @@
 #include <torch/types.h>
 #include <torch/version.h>
 
+#include <tuple>
+
 #include "peer.hpp"
 
 namespace peers {
@@ -21,6 +23,8 @@ Floats values_of(const Tensor& tensor) {
   const float* const data = whole.data_ptr<float>();
   return Floats(data, data + whole.numel());
 }
+
+Floats variances(const Tensor& rows) { return values_of(torch::var(rows, torch::IntArrayRef{1}, /*unbiased=*/false)); }
 
 /// The tensors of a problem in the order of axes that PyTorch asks for.
 struct Layout {
@@ -46,12 +50,15 @@ class Torch : public Peer {
   std::string name() const override { return "PyTorch"; }
   std::string version() const override { return TORCH_VERSION; }
 
-  /// Of torch::var_mean: the layers give the mean rounded to float and not the variance.
+  /// The mean that the layer made; it gives no variance, so that is torch::var's.
   Moments moments(const Problem& p) override {
-    Tensor x = Layout{p}.in(p.x);
-    if (p.is_batch_norm) x = x.transpose(0, 1).flatten(1);
-    const auto [var, mean] = torch::var_mean(x, torch::IntArrayRef{1}, /*unbiased=*/false);
-    return {values_of(mean), values_of(var)};
+    const Tensor x = Layout{p}.in(p.x), weight = vector_of(p.weight), bias = vector_of(p.bias);
+    if (!p.is_batch_norm) {
+      const Tensor mean = std::get<1>(torch::native_layer_norm(x, {Layout{p}.features()}, weight, bias, p.eps));
+      return {values_of(mean), variances(x)};
+    }
+    const Tensor mean = std::get<1>(torch::native_batch_norm(x, weight, bias, {}, {}, /*training=*/true, 0.1, p.eps));
+    return {values_of(mean), variances(x.transpose(0, 1).flatten(1))};
   }
 
   std::vector<Moments> running(const Problem& p, std::optional<double> momentum, int batches) override {
