@@ -10,6 +10,7 @@ import csv
 import datetime
 import math
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -27,11 +28,8 @@ ALLOWED = 4  # the k of the rule
 NO_DIGIT = 2.0**24  # in units: as large as the terms that make the number, which then has no digit right
 
 INK, MUTED, PAPER, EDGE, GRID = "#1f2328", "#57606a", "#ffffff", "#d0d7de", "#e6ebf0"
-MARKS = {  # colour, shape, and how far from the middle of the row
-    "normkit": ("#2f74b3", "o", -0.2),
-    "PyTorch": ("#d9702b", "D", 0.0),
-    "oneDNN": ("#5b4a8a", "s", 0.2),
-}
+MARKS = {"normkit": ("#2f74b3", "o"), "PyTorch": ("#d9702b", "D"), "oneDNN": ("#5b4a8a", "s")}
+NO_DIGIT_AT, CLASS_AT, HALF_COLUMN = 8.3, 9.6, 0.55  # the columns right of the scale
 
 
 class Results:
@@ -97,6 +95,7 @@ def table(results):
         lines.append(f"| `{regime}` | " + " | ".join(cells) + " |")
     counts = " | ".join(f"**{results.failed[name]}**" for name in results.libraries)
     lines.append(f"| **cases of {results.cases} with an error above {ALLOWED}** | {counts} |")
+    lines.append("")
     return "\n".join(lines)
 
 
@@ -108,11 +107,13 @@ def write_table(results, path):
     path.write_text(f"{before}{BEGIN}\n{table(results)}\n{after}")
 
 
-def place(error):
-    """Where an error is drawn: in powers of 10, with a column each for what is no number of units any more."""
+def place(error, number):
+    """Where an error is drawn: in powers of 10, with a column each for what is no number of units any more. There, and
+    a little across the rows, the libraries stand side by side, so that none hides another."""
+    aside = (number - 1) * 0.22
     if math.isinf(error):
-        return 9.6
-    return 8.3 if error >= NO_DIGIT else math.log10(max(error, 0.5))
+        return CLASS_AT + aside
+    return NO_DIGIT_AT + aside if error >= NO_DIGIT else math.log10(max(error, 0.5))
 
 
 def draw_scale(axes, rows):
@@ -121,38 +122,44 @@ def draw_scale(axes, rows):
         axes.plot([power, power], [top, bottom], color=GRID, linewidth=1, zorder=0)
         label = str(10**power) if power < 4 else f"10$^{power}$"
         axes.text(power, top - 0.35, label, ha="center", va="bottom", fontsize=10, color=MUTED)
-    for at, label in ((8.3, "no digit\nright"), (9.6, "NaN, infinity,\nnumber: mixed up")):
-        axes.axvspan(at - 0.62, at + 0.62, ymin=0, ymax=1, color="none")
-        axes.fill_between([at - 0.6, at + 0.6], top, bottom, color="#f6f8fa", linewidth=0, zorder=0)
-        axes.text(at, top - 0.35, label, ha="center", va="bottom", fontsize=9.5, color=MUTED, linespacing=1.15)
+    for at, label in ((NO_DIGIT_AT, "no digit\nright"), (CLASS_AT, "wrong\nclass")):
+        axes.fill_between([at - HALF_COLUMN, at + HALF_COLUMN], top, bottom, color="#f1f4f7", linewidth=0, zorder=0)
+        axes.text(at, top - 0.35, label, ha="center", va="bottom", fontsize=10, color=MUTED, linespacing=1.15)
     bound = math.log10(ALLOWED)
     axes.plot([bound, bound], [top, bottom], color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     axes.text(bound, bottom + 0.2, f"k = {ALLOWED}", ha="center", va="top", fontsize=10, color=INK)
 
 
+def readable(regime):
+    """1e_12 in a file's name is 1e-12."""
+    return re.sub(r"\b1e (\d)", r"1e-\1", regime.replace("_", " "))
+
+
 def draw_rows(axes, results):
     for row, (regime, largest) in enumerate(results.largest.items()):
-        axes.text(-0.55, row, regime.replace("_", " "), ha="right", va="center", fontsize=10, color=INK)
+        axes.text(-0.55, row, readable(regime), ha="right", va="center", fontsize=10, color=INK)
         axes.plot([-0.4, 7.6], [row + 0.5, row + 0.5], color=GRID, linewidth=0.6, zorder=0)
-        for name in results.libraries:
-            colour, shape, offset = MARKS[name]
-            style = {"color": colour, "marker": shape, "markersize": 5.6, "markeredgecolor": PAPER, "zorder": 3}
-            axes.plot(place(largest[name]), row + offset, linestyle="none", markeredgewidth=0.6, **style)
+        for number, name in enumerate(results.libraries):
+            error = largest[name]
+            across = (number - 1) * 0.2 if error < NO_DIGIT else 0.0
+            colour, shape = MARKS[name]
+            style = {"color": colour, "marker": shape, "markersize": 5.6, "linestyle": "none", "zorder": 5 - number}
+            axes.plot(place(error, number), row + across, markeredgecolor=PAPER, markeredgewidth=0.6, **style)
 
 
 def draw_legend(axes, results):
     for number, name in enumerate(results.libraries):
-        colour, shape, _ = MARKS[name]
-        left = -0.3 + number * 3.4
-        axes.plot(left, -4.35, color=colour, marker=shape, markersize=8, linestyle="none")
-        says = f"{name} {results.versions[name]}: {results.failed[name]} fail"
-        axes.text(left + 0.2, -4.35, says, ha="left", va="center", fontsize=11.5, color=INK)
+        colour, shape = MARKS[name]
+        left = -2.9 + number * 4.5
+        axes.plot(left, -4.1, color=colour, marker=shape, markersize=8, linestyle="none")
+        says = f"{name} {results.versions[name]}: {results.failed[name]} cases fail"
+        axes.text(left + 0.22, -4.1, says, ha="left", va="center", fontsize=11.5, color=INK)
 
 
 def draw(results, path):
     plt.rcParams.update({"font.family": "DejaVu Sans", "svg.hashsalt": "normkit", "svg.fonttype": "path"})
     rows = len(results.largest)
-    left, right, top, bottom = -4.2, 10.6, -7.2, rows + 1.9
+    left, right, top, bottom = -4.1, 10.6, -6.8, rows + 1.9
     figure = plt.figure(figsize=(9.6, 0.215 * (bottom - top)))
     axes = figure.add_axes([0, 0, 1, 1])
     axes.set_xlim(left, right)
@@ -164,11 +171,11 @@ def draw(results, path):
     figure.add_artist(FancyBboxPatch((0.006, 0.005), 0.988, 0.99, transform=card, zorder=-1, **style))
     middle = (left + right) / 2
     title = "Largest error of any output, float, in units of the rule"
-    axes.text(middle, -5.9, title, ha="center", va="center", fontsize=14, weight="bold", color=INK)
+    axes.text(middle, -5.5, title, ha="center", va="center", fontsize=14, weight="bold", color=INK)
     draw_legend(axes, results)
     draw_scale(axes, rows)
     draw_rows(axes, results)
-    says = f"One row for each kind of data. A case fails above k = {ALLOWED}; there are {results.cases}."
+    says = f"One row for each kind of data. Of {results.cases} cases in all, those above k = {ALLOWED} fail."
     axes.text(middle, rows + 1.2, says, ha="center", va="center", fontsize=10, color=MUTED)
     metadata = {"Date": None, "Title": "Errors of normkit, PyTorch and oneDNN"}
     figure.savefig(path, transparent=True, metadata=metadata)
