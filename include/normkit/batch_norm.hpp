@@ -96,6 +96,12 @@ class BatchNorm : public detail::Layer<BatchNorm<T, Ranks>, T, 1, Eigen::ColMajo
       throw argument_error(std::string(name()) + ": expected num_features of at least 1, got " +
                            std::to_string(num_features));
     detail::require_eps(name(), options.eps);
+    const Index axis = options.channel_axis;
+    bool exists = false;
+    for (int rank = 2; rank <= detail::max_rank; ++rank) exists |= Ranks::fits(rank) && axis >= -rank && axis < rank;
+    if (!exists)
+      throw argument_error(std::string(name()) + ": expected channel_axis of a rank that it takes, got " +
+                           std::to_string(axis));
     if (options.momentum && !(*options.momentum >= 0.0 && *options.momentum <= 1.0))
       throw argument_error(std::string(name()) + ": expected momentum in [0, 1], got " +
                            detail::python_number(*options.momentum));

@@ -4,7 +4,8 @@
 
 /// The core: the kernels of the layers on plain pointers, per channel and per token, on the calling thread. It needs no
 /// Eigen. Extents are positive and pointers valid for them: nothing is checked here, and nothing throws but
-/// std::bad_alloc where a docstring says that a function allocates.
+/// std::bad_alloc where a docstring says that a function allocates. Mean and variance are doubles. That is more than float
+/// data needs; of double data the layers keep the mean to twice the digits, and are more exact where it is far from 0.
 namespace normkit::core {
 
 /// Channels lie in memory as (outer, channels, inner): NCHW is (N, C, H * W), NHWC is (N * H * W, C, 1).
@@ -48,6 +49,10 @@ void backward(const detail::StatView& view, bool by_element, const T* x, const d
 
 }  // namespace impl
 
+/// A pointer that may be a plain nullptr: T is deduced from x alone.
+template <class T>
+using Pointer = std::type_identity_t<T*>;
+
 /// mean = sum(x) / n and var = sum((x - mean)^2) / n of each channel, n = outer * inner.
 /// Shapes   x as `Channels` says; mean, var (channels)
 /// Units    mean [x], var [x]^2
@@ -68,15 +73,15 @@ void moments_per_token(const T* x, Tokens shape, double* mean, double* var) noex
 /// Memory   y may be x
 template <detail::Scalar T>
 void normalize_per_channel(const T* x, Channels shape, const double* mean, const double* var, double eps,
-                           const T* weight, const T* bias, T* y) noexcept {
+                           Pointer<const T> weight, Pointer<const T> bias, T* y) noexcept {
   impl::normalize(impl::view(shape), false, x, mean, var, eps, weight, bias, y);
 }
 
 /// Shapes   x, y as `Tokens` says; mean, var (tokens); weight, bias (features), which may be null: 1 and 0
 /// Memory   y may be x
 template <detail::Scalar T>
-void normalize_per_token(const T* x, Tokens shape, const double* mean, const double* var, double eps, const T* weight,
-                         const T* bias, T* y) noexcept {
+void normalize_per_token(const T* x, Tokens shape, const double* mean, const double* var, double eps,
+                         Pointer<const T> weight, Pointer<const T> bias, T* y) noexcept {
   impl::normalize(impl::view(shape), true, x, mean, var, eps, weight, bias, y);
 }
 
@@ -86,15 +91,15 @@ void normalize_per_token(const T* x, Tokens shape, const double* mean, const dou
 /// Memory   dx may be x or dy; allocates a few numbers for each channel
 template <detail::Scalar T>
 void backward_per_channel(const T* x, Channels shape, const double* mean, const double* var, double eps,
-                          const T* weight, const T* dy, T* dx, T* dweight, T* dbias) {
+                          Pointer<const T> weight, const T* dy, Pointer<T> dx, Pointer<T> dweight, Pointer<T> dbias) {
   impl::backward(impl::view(shape), false, x, mean, var, eps, weight, dy, dx, dweight, dbias);
 }
 
 /// Shapes   x, dy, dx as `Tokens` says; mean, var (tokens); the others (features); weight, dx and both gradients may be null
 /// Memory   dx may be x or dy; allocates a few numbers for each token and feature
 template <detail::Scalar T>
-void backward_per_token(const T* x, Tokens shape, const double* mean, const double* var, double eps, const T* weight,
-                        const T* dy, T* dx, T* dweight, T* dbias) {
+void backward_per_token(const T* x, Tokens shape, const double* mean, const double* var, double eps,
+                        Pointer<const T> weight, const T* dy, Pointer<T> dx, Pointer<T> dweight, Pointer<T> dbias) {
   impl::backward(impl::view(shape), true, x, mean, var, eps, weight, dy, dx, dweight, dbias);
 }
 

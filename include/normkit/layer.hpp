@@ -233,7 +233,8 @@ class Layer {
   }
   void require_forward(const Saved& saved, const Shape& shape, const StatView& view) const {
     const std::string name(derived().name());
-    if (saved.source == Saved::Source::none) throw state_error(name + ": backward needs a forward before it");
+    if (saved.source == Saved::Source::none)
+      throw state_error(name + ": backward needs what a forward has saved, got a Saved that none has filled");
     if (!(saved.shape == shape))
       throw state_error(name + ": expected x of shape " + saved.shape.text() + saved.shape.order() +
                         " as in the forward that was saved, got " + shape.text() + shape.order());

@@ -43,6 +43,14 @@ TEST(BadOptions, Momentum) {
   EXPECT_NO_THROW(BatchNorm<float>(3, {.momentum = 1}));
 }
 
+TEST(BadOptions, ChannelAxisOfNoRankThatTheLayerTakes) {
+  expect_error<argument_error>([] { normkit::BatchNorm1d<float>(4, {.channel_axis = 3}); }, {"channel_axis", "3"});
+  expect_error<argument_error>([] { normkit::BatchNorm2d<float>(4, {.channel_axis = -5}); }, {"channel_axis", "-5"});
+  expect_error<argument_error>([] { BatchNorm<float>(4, {.channel_axis = 16}); }, {"channel_axis", "16"});
+  EXPECT_NO_THROW(normkit::BatchNorm1d<float>(4, {.channel_axis = 2}));
+  EXPECT_NO_THROW(BatchNorm<float>(4, {.channel_axis = -16}));
+}
+
 TEST(BadOptions, NormalizedShape) {
   expect_error<argument_error>([] { LayerNorm<float>(0); }, {"normalized_shape", "0"});
   expect_error<argument_error>([] { LayerNorm<float>(-4); }, {"normalized_shape", "-4"});

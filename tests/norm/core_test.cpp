@@ -108,18 +108,17 @@ TYPED_TEST(Core, NullMeansAbsent) {
   typename TestFixture::Data d(g);
   const core::Tokens shape{6, 19};
   core::moments_per_token(d.x.data(), shape, d.mean.data(), d.var.data());
-  core::normalize_per_token<TypeParam>(d.x.data(), shape, d.mean.data(), d.var.data(), 1e-5, nullptr, nullptr,
-                                       d.y.data());
+  core::normalize_per_token(d.x.data(), shape, d.mean.data(), d.var.data(), 1e-5, nullptr, nullptr, d.y.data());
   const Moments m{reals(d.mean), reals(d.var)};
   EXPECT_TRUE(keeps_rule(d.y, expected_y(reals(d.x), g, m, 1e-5, {}, Statistics::running), roundings::y));
 
   const auto gradients = expected_gradients(reals(d.x), reals(d.dy), g, m, 1e-5, {}, Statistics::of_batch);
-  core::backward_per_token<TypeParam>(d.x.data(), shape, d.mean.data(), d.var.data(), 1e-5, nullptr, d.dy.data(),
-                                      d.dx.data(), nullptr, nullptr);
+  core::backward_per_token(d.x.data(), shape, d.mean.data(), d.var.data(), 1e-5, nullptr, d.dy.data(), d.dx.data(),
+                           nullptr, nullptr);
   EXPECT_TRUE(keeps_rule(d.dx, gradients.dx, roundings::dx));
   const auto untouched = d.dx;
-  core::backward_per_token<TypeParam>(d.x.data(), shape, d.mean.data(), d.var.data(), 1e-5, nullptr, d.dy.data(),
-                                      nullptr, d.dweight.data(), nullptr);
+  core::backward_per_token(d.x.data(), shape, d.mean.data(), d.var.data(), 1e-5, nullptr, d.dy.data(), nullptr,
+                           d.dweight.data(), nullptr);
   EXPECT_TRUE(keeps_rule(d.dweight, added(gradients.dweight, Reals(19, 0.5L)), roundings::dweight));
   EXPECT_EQ(d.dx, untouched);
   EXPECT_EQ(d.dbias, std::vector<TypeParam>(19, TypeParam(-0.5)));

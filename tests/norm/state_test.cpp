@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <normkit/normkit.hpp>
 
+#include <map>
 #include <ranges>
 #include <string>
 #include <type_traits>
@@ -251,6 +252,37 @@ TEST(BatchNormState, BackwardUsesTheModeOfItsForward) {
   const OldGradients old = OldGradients::of(norm);
   norm.backward(x, dy, dx);
   expect_gradients(norm, x, dy, dx, old, g, running, Statistics::running);
+}
+
+TEST(BatchNormState, IsSavedAndRestoredByName) {
+  BatchNorm<float> norm(6), other(6);
+  set_parameters(norm, 3);
+  const auto x = random<Tensor>(kExtents, 1, 2);
+  Tensor y = x;
+  norm.forward(x, y);
+
+  std::map<std::string, std::vector<float>> saved;
+  for (const auto& p : norm.parameters())
+    saved[std::string(p.name)].assign(p.value.data(), p.value.data() + p.value.size());
+  for (const auto& b : norm.buffers())
+    if (const auto* map = std::get_if<0>(&b.value))
+      saved[std::string(b.name)].assign(map->data(), map->data() + map->size());
+  const std::int64_t batches = norm.num_batches_tracked();
+
+  for (auto& p : other.parameters()) {
+    const auto& values = saved.at(std::string(p.name));
+    std::copy(values.begin(), values.end(), p.value.data());
+  }
+  for (auto& b : other.buffers())
+    if (auto* map = std::get_if<0>(&b.value)) {
+      const auto& values = saved.at(std::string(b.name));
+      std::copy(values.begin(), values.end(), map->data());
+    }
+  other.set_num_batches_tracked(batches);
+  norm.eval();
+  other.eval();
+  EXPECT_TRUE(same_bits(other(x), norm(x)));
+  EXPECT_EQ(other.num_batches_tracked(), 1);
 }
 
 TEST(BatchNormState, BuffersOfAConstLayerAreReadOnly) {
