@@ -57,8 +57,13 @@ NORMKIT_RARE void careful_moments(const Block& block, Index group, const T* x, M
     const Wide<T> d = element(at) - mean;
     m2 = m2 + d * d;
   });
+  // Around the pivot once more: a mean one precision up would lack the last digits of one that is far greater than the
+  // deviation.
+  const Wide<T> pivot = widen<T>(static_cast<double>(narrow<T>(mean)));
+  Wide<T> rest = widen<T>(0.0);
+  each_element(block, group, [&](Index at, Index) { rest = rest + (element(at) - pivot); });
   *out.pivot = narrow<T>(mean);
-  *out.delta = mean - widen<T>(static_cast<double>(*out.pivot));
+  *out.delta = rest / n;
   *out.m2 = m2;
   *out.exponent = exponent;
 }
@@ -111,48 +116,48 @@ NORMKIT_RARE void merge_carefully(Moments<T> into, Moments<T> other, Wide<T> sha
   merge_one<T>(into, other, gap_between<T>(into, other), share, weight);
 }
 
-/// Statistics of one group from its mean and variance / 2^exponent and / 4^exponent, whatever their size.
+/// Statistics of one group from its mean pivot + delta and variance, / 2^exponent and / 4^exponent, whatever their size.
 template <class T>
-NORMKIT_RARE void careful_statistics(Wide<T> mean, Wide<T> var, int exponent, double eps, Statistics<T> out) noexcept {
+NORMKIT_RARE void careful_statistics(T pivot, Wide<T> delta, Wide<T> var, int exponent, double eps,
+                                     Statistics<T> out) noexcept {
   NORMKIT_EXACT
-  const double deviation = nearest(var);
-  // The deviation becomes a number between 1 and 4; from -900 on a double of 2^-1074 would still be 2^-174, and rstd of a
-  // common eps keeps its digits.
-  int to = deviation > 0.0 && finite(deviation) ? exponent + exponent_of(deviation) / 2 : 0;
-  to = to < -900 ? -900 : to;
+  // The deviation, or what the mean has beside the pivot, becomes a number near 1; from -900 on a double of 2^-1074 would
+  // still be 2^-174, and rstd of a common eps keeps its digits.
+  const int deviation = exponent_of(nearest(var)) / 2, rest = exponent_of(nearest(delta));
+  const int greatest = deviation > rest ? deviation : rest;
+  const int to = greatest <= exponent_of_zero / 2 ? 0 : greatest + exponent < -900 ? -900 : greatest + exponent;
+  const Shifted<T> centre{widen<T>(static_cast<double>(pivot)), exponent};
   *out.exponent = to;
-  *out.mean = narrow<T>(shifted(mean, exponent));
+  *out.mean = narrow<T>((centre + Shifted<T>{delta, exponent}).plain());
   *out.mean_lo = finite(static_cast<double>(*out.mean))
-                     ? narrow<T>(shifted(mean, exponent - to) - shifted(widen<T>(static_cast<double>(*out.mean)), -to))
+                     ? narrow<T>(((centre + -Shifted<T>::of(*out.mean)) + Shifted<T>{delta, exponent}).over(to))
                      : T(0);
   const double e = std::ldexp(eps, -2 * to);
   *out.rstd = finite(e) ? nearest(reciprocal_sqrt(shifted(var, 2 * (exponent - to)) + widen<T>(e)))
                         : std::ldexp(1.0 / std::sqrt(eps), to);  // beside such an eps the variance is nothing
 }
 
-/// Whether the ordinary kernels cannot normalize by these statistics: x - mean may overflow, or the coefficient
-/// rstd * weight does not have all its digits.
+/// Whether the ordinary kernels cannot normalize by these statistics: x - mean may overflow, the coefficient
+/// rstd * weight does not have all its digits, or the bias brings back what has overflowed.
 template <class T>
-NORMKIT_INLINE bool needs_care(const SavedStatistics<T>& s, double weight, T scale) {
+NORMKIT_INLINE bool needs_care(const SavedStatistics<T>& s, double weight, double bias, T scale) {
   const double mean = static_cast<double>(*s.mean);
-  if (*s.exponent != 0 || (!bounded<T>(mean) && finite(mean))) return true;
+  if (*s.exponent != 0 || (!bounded<T>(mean) && finite(mean)) || (!bounded<T>(bias) && finite(bias))) return true;
   return !ordinary<T>(static_cast<double>(scale)) && *s.rstd != 0.0 && weight != 0.0 && finite(*s.rstd) &&
          finite(weight);
 }
 
-/// (x - mean) / 2^exponent of one group, one precision up.
+/// (x - mean) / 2^exponent of one group.
 template <class T>
-NORMKIT_INLINE Wide<T> centred(T x, SavedStatistics<T> s) {
-  NORMKIT_EXACT
-  const int by = -*s.exponent;
-  const Wide<T> far =
-      shifted(widen<T>(static_cast<double>(x)), by) - shifted(widen<T>(static_cast<double>(*s.mean)), by);
-  return far - widen<T>(static_cast<double>(*s.mean_lo));
+NORMKIT_INLINE Shifted<T> centred(T x, SavedStatistics<T> s) {
+  Shifted<T> far = Shifted<T>::of(x) + -Shifted<T>::of(*s.mean);
+  far.exponent -= *s.exponent;
+  return far + -Shifted<T>::of(*s.mean_lo);
 }
 
 template <class T>
 NORMKIT_INLINE Shifted<T> normalized(T x, SavedStatistics<T> s) {
-  return Shifted<T>{centred(x, s), 0} * Shifted<T>{widen<T>(*s.rstd), 0};
+  return centred(x, s) * Shifted<T>{widen<T>(*s.rstd), 0};
 }
 
 /// y of one group of a block. Weight and bias, null where absent, go by element, or stand for the group.
@@ -164,7 +169,8 @@ NORMKIT_RARE void normalize_carefully(const Block& block, Index group, const T* 
     const Index parameter = by_element ? element : 0;
     Shifted<T> v = normalized(x[at], statistics);
     if (weight) v = v * Shifted<T>::of(weight[parameter]);
-    y[at] = narrow<T>(bias ? v.plain() + widen<T>(static_cast<double>(bias[parameter])) : v.plain());
+    if (bias) v = v + Shifted<T>::of(bias[parameter]);
+    y[at] = narrow<T>(v.plain());
   });
 }
 
@@ -187,29 +193,31 @@ NORMKIT_RARE void sum_carefully(const Block& block, Index group, const T* x, con
     return weight ? Shifted<T>::of(dy[at]) * Shifted<T>::of(weight[element]) : Shifted<T>::of(dy[at]);
   };
   const auto input = [&](Index at, Index element) {
-    return dual ? normalized(x[at], statistics.from(element)) : Shifted<T>{centred(x[at], statistics), 0};
+    return dual ? normalized(x[at], statistics.from(element)) : centred(x[at], statistics);
   };
   int most = exponent_of_zero, most_x = exponent_of_zero;
   each_element(block, group, [&](Index at, Index element) {
-    const int d = upstream(at, element).magnitude(), xc = input(at, element).magnitude();
+    const Shifted<T> up = upstream(at, element);
+    const int d = up.magnitude(), product = (up * input(at, element)).magnitude();
     most = d > most ? d : most;
-    most_x = xc > most_x ? xc : most_x;
+    most_x = product > most_x ? product : most_x;
   });
   most = exponent_for<T>(most);
   most_x = exponent_for<T>(most_x);
   Wide<T> sum = widen<T>(0.0), sum_x = sum;
   each_element(block, group, [&](Index at, Index element) {
-    const Wide<T> d = upstream(at, element).over(most);
-    sum = sum + d;
-    sum_x = sum_x + d * input(at, element).over(most_x);
+    const Shifted<T> d = upstream(at, element);
+    sum = sum + d.over(most);
+    sum_x = sum_x + (d * input(at, element)).over(most_x);
   });
   *out.dy = sum;
   *out.dy_exponent = most;
   *out.dy_x = sum_x;
-  *out.dy_x_exponent = most + most_x;
+  *out.dy_x_exponent = most_x;
 }
 
-/// Whether every product dy * weight * (x - mean) of one group of a block is 0 because a factor is.
+/// Whether every product dy * weight * (x - mean) of one group of a block is 0 because a factor is, while dy * weight
+/// itself, which is summed too, has all its digits.
 template <class T>
 NORMKIT_RARE bool products_vanish(const Block& block, Index group, const T* x, const T* dy,
                                   SavedStatistics<T> statistics, SumOf<T> kind) noexcept {
@@ -217,7 +225,10 @@ NORMKIT_RARE bool products_vanish(const Block& block, Index group, const T* x, c
   bool vanish = true;
   each_element(block, group, [&](Index at, Index element) {
     const auto s = kind.dual ? statistics.from(element) : statistics;
-    vanish &= dy[at] == T(0) || (kind.weight && kind.weight[element] == T(0)) || (x[at] - *s.mean) - *s.mean_lo == T(0);
+    const T weight = kind.weight ? kind.weight[element] : T(1);
+    const bool no_gradient = dy[at] == T(0) || weight == T(0);
+    const bool no_input = (x[at] - *s.mean) - *s.mean_lo == T(0);
+    vanish &= no_gradient || (no_input && (!kind.weight || ordinary<T>(static_cast<double>(dy[at] * weight))));
   });
   return vanish;
 }

@@ -80,19 +80,20 @@ void check_sums(const Block& block, const T* x, const T* dy, SavedStatistics<T> 
   }
 }
 
-/// mean as hi + lo and rstd = 1 / sqrt(var + eps) of one group, from its mean and variance one precision up.
+/// mean as hi + lo and rstd = 1 / sqrt(var + eps) of one group, from its mean pivot + delta and its variance.
 template <class T>
-NORMKIT_INLINE void set_statistics(Wide<T> mean, Wide<T> var, int exponent, double eps, Statistics<T> out) noexcept {
+NORMKIT_INLINE void set_statistics(T pivot, Wide<T> delta, Wide<T> var, int exponent, double eps, Statistics<T> out) {
   NORMKIT_EXACT
-  // The least variance whose mean_lo has all its digits: a float's ends at 2^-149.
-  constexpr double least = std::is_same_v<T, float> ? 0x1p-200 : 0x1p-900;
+  // The least variance, beside that of eps, whose mean_lo has all its digits: a float's ends at 2^-149.
   const Wide<T> sum = var + widen<T>(eps);
-  if (exponent != 0 || !ordinary<T>(nearest(sum)) || (nearest(var) != 0.0 && nearest(var) < least)) {
-    careful_statistics<T>(mean, var, exponent, eps, out);
+  const double v = nearest(var), rest = nearest(delta), least = std::is_same_v<T, float> ? 0x1p-200 : 0x1p-900;
+  const bool small = v != 0.0 ? v < least * (1.0 + nearest(sum)) : rest != 0.0 && !ordinary<T>(rest);
+  if (exponent != 0 || small || !ordinary<T>(nearest(sum))) {
+    careful_statistics<T>(pivot, delta, var, exponent, eps, out);
     return;
   }
-  *out.mean = narrow<T>(mean);
-  *out.mean_lo = rest_of<T>(mean, *out.mean);
+  *out.mean = narrow<T>(widen<T>(static_cast<double>(pivot)) + delta);
+  *out.mean_lo = finite(static_cast<double>(*out.mean)) ? narrow<T>(exact_sum<T>(pivot, -*out.mean) + delta) : T(0);
   *out.rstd = nearest(reciprocal_sqrt(sum));
   *out.exponent = 0;
 }
@@ -103,17 +104,19 @@ void statistics_of(Index groups, Moments<T> moments, Index n, double eps, Statis
   NORMKIT_EXACT
   const Wide<T> count = widen<T>(static_cast<double>(n));
   for (Index g = 0; g < groups; ++g)
-    set_statistics<T>(widen<T>(static_cast<double>(moments.pivot[g])) + moments.delta[g], moments.m2[g] / count,
-                      moments.exponent[g], eps, out.from(g));
+    set_statistics<T>(moments.pivot[g], moments.delta[g], moments.m2[g] / count, moments.exponent[g], eps, out.from(g));
 }
 
 /// The same from a given mean and variance: running statistics (of T), or those of the core header (double).
 template <class T, class Given>
 void statistics_from(Index groups, const Given* mean, const Given* var, double eps, Statistics<T> out) noexcept {
   NORMKIT_EXACT
-  for (Index g = 0; g < groups; ++g)
-    set_statistics<T>(widen<T>(static_cast<double>(mean[g])), widen<T>(static_cast<double>(var[g])), 0, eps,
+  for (Index g = 0; g < groups; ++g) {
+    const T pivot = static_cast<T>(mean[g]);
+    const double rest = static_cast<double>(mean[g]) - static_cast<double>(pivot);
+    set_statistics<T>(pivot, widen<T>(finite(rest) ? rest : 0.0), widen<T>(static_cast<double>(var[g])), 0, eps,
                       out.from(g));
+  }
 }
 
 /// Mean and biased variance as plain numbers.
@@ -136,7 +139,7 @@ void update_running(Index groups, Moments<T> moments, Index n, double momentum, 
   NORMKIT_EXACT
   const Wide<T> m = widen<T>(momentum), keep = widen<T>(1.0) - m, freedom = widen<T>(static_cast<double>(n - 1));
   const auto moved = [&](T old, Wide<T> batch, int exponent) {
-    if (exponent == 0 && bounded<T>(static_cast<double>(old)))
+    if (exponent == 0 && bounded<T>(static_cast<double>(old)) && bounded<T>(nearest(batch)))
       return keep * widen<T>(static_cast<double>(old)) + m * batch;
     return (Shifted<T>{keep, 0} * Shifted<T>::of(old) + Shifted<T>{m, 0} * Shifted<T>{batch, exponent}).plain();
   };
@@ -151,13 +154,14 @@ void update_running(Index groups, Moments<T> moments, Index n, double momentum, 
 /// scale = rstd * weight by group, or rstd alone where weight is null; rounded to T once. Marks the groups that the
 /// ordinary kernels cannot do with it, and returns whether there is any.
 template <class T>
-bool scale_of(Index groups, SavedStatistics<T> statistics, const T* weight, T* scale, bool* careful) noexcept {
+bool scale_of(Index groups, SavedStatistics<T> statistics, const T* weight, const T* bias, T* scale,
+              bool* careful) noexcept {
   NORMKIT_EXACT
   bool any = false;
   for (Index g = 0; g < groups; ++g) {
     const double w = weight ? static_cast<double>(weight[g]) : 1.0;
     scale[g] = static_cast<T>(statistics.rstd[g] * w);
-    careful[g] = needs_care<T>(statistics.from(g), w, scale[g]);
+    careful[g] = needs_care<T>(statistics.from(g), w, bias ? static_cast<double>(bias[g]) : 0.0, scale[g]);
     any |= careful[g];
   }
   return any;
@@ -183,12 +187,14 @@ bool gradient_means(Index groups, GradientSums<T> sums, Index n, SavedStatistics
   const Wide<T> count = widen<T>(static_cast<double>(n));
   bool any = false;
   for (Index g = 0; g < groups; ++g) {
-    const Wide<T> r = widen<T>(statistics.rstd[g]), mean = sums.dy[g] / count, s = sums.dy_x[g] / count * r * r;
+    const Wide<T> r = widen<T>(statistics.rstd[g]), mean = sums.dy[g] / count, mean_xhat = sums.dy_x[g] / count * r;
+    const Wide<T> s = mean_xhat * r;
     mean_dy[g] = narrow<T>(mean);
     slope[g] = narrow<T>(s);
     careful[g] |= sums.dy_exponent[g] != 0 || sums.dy_x_exponent[g] != 0 ||
                   !(nearest(sums.dy[g]) == 0.0 || ordinary<T>(nearest(mean))) ||
-                  !(nearest(sums.dy_x[g]) == 0.0 || nearest(r) == 0.0 || ordinary<T>(nearest(s)));
+                  !(nearest(sums.dy_x[g]) == 0.0 || nearest(r) == 0.0 ||
+                    (ordinary<T>(nearest(mean_xhat)) && ordinary<T>(nearest(s))));
     if (careful[g])
       kept[g] = {{sums.dy[g] / count, sums.dy_exponent[g]},
                  Shifted<T>{sums.dy_x[g] / count, sums.dy_x_exponent[g]} * Shifted<T>{r, 0}};
@@ -202,11 +208,15 @@ bool gradient_means(Index groups, GradientSums<T> sums, Index n, SavedStatistics
 template <class T>
 void add_gradients(Index groups, GradientSums<T> sums, const double* rstd, T* weight_grad, T* bias_grad) noexcept {
   NORMKIT_EXACT
+  const auto added = [](T old, Wide<T> sum, int exponent) {
+    if (exponent == 0 && bounded<T>(static_cast<double>(old)) && bounded<T>(nearest(sum)))
+      return narrow<T>(widen<T>(static_cast<double>(old)) + sum);
+    return narrow<T>((Shifted<T>::of(old) + Shifted<T>{sum, exponent}).plain());
+  };
   for (Index g = 0; g < groups; ++g) {
-    if (weight_grad) {
-      const Wide<T> sum = rstd ? sums.dy_x[g] * widen<T>(rstd[g]) : sums.dy_x[g];
-      weight_grad[g] = narrow<T>(widen<T>(weight_grad[g]) + shifted(sum, sums.dy_x_exponent[g]));
-    }
-    if (bias_grad) bias_grad[g] = narrow<T>(widen<T>(bias_grad[g]) + shifted(sums.dy[g], sums.dy_exponent[g]));
+    if (weight_grad)
+      weight_grad[g] =
+          added(weight_grad[g], rstd ? sums.dy_x[g] * widen<T>(rstd[g]) : sums.dy_x[g], sums.dy_x_exponent[g]);
+    if (bias_grad) bias_grad[g] = added(bias_grad[g], sums.dy[g], sums.dy_exponent[g]);
   }
 }

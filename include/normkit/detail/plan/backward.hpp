@@ -64,7 +64,7 @@ struct GradientByBatch : SumsOfGradient<T> {
   void coefficients(const Tile& tile, Partial sums, Coefficients& out) const noexcept {
     const SavedStatistics<T> statistics = this->saved.from(tile.first);
     const T* const weight = affine.by_element ? nullptr : affine.weight_at(tile.first);
-    out.any_careful = scalar::scale_of<T>(tile.groups, statistics, weight, out.scale, out.careful);
+    out.any_careful = scalar::scale_of<T>(tile.groups, statistics, weight, nullptr, out.scale, out.careful);
     out.any_careful |= scalar::gradient_means<T>(tile.groups, sums, this->plan.view().count(), statistics, out.mean_dy,
                                                  out.slope, out.kept, out.careful);
   }

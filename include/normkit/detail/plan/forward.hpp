@@ -59,7 +59,8 @@ struct NormalizeMap {
     const bool by_group = !affine.by_element;
     const T* const weight = by_group && affine.weight ? affine.weight + tile.first : nullptr;
     for (Index g = 0; g < tile.groups; ++g) out.shift[g] = by_group && affine.bias ? affine.bias[tile.first + g] : T(0);
-    out.any_careful = scalar::scale_of<T>(tile.groups, out.statistics(), weight, out.scale, out.careful);
+    out.any_careful = scalar::scale_of<T>(tile.groups, out.statistics(), weight, by_group ? out.shift : nullptr,
+                                          out.scale, out.careful);
   }
 
   void map(const Tile& tile, const TileBlock& at, const Coefficients& c) const noexcept {

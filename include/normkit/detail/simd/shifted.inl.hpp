@@ -45,6 +45,7 @@ struct Shifted {
   Wide<T> value;
   int exponent;
 
+  // Inline by force: out of line, a friend of a class template would not be under g++'s pragma against contraction.
   static Shifted of(T x) noexcept { return {widen<T>(static_cast<double>(x)), 0}; }
 
   int magnitude() const noexcept {
@@ -54,19 +55,19 @@ struct Shifted {
   Wide<T> over(int power) const noexcept { return shifted(value, exponent - power); }
   Wide<T> plain() const noexcept { return over(0); }
 
-  friend Shifted operator*(Shifted a, Shifted b) noexcept {
+  friend NORMKIT_INLINE Shifted operator*(Shifted a, Shifted b) noexcept {
     NORMKIT_EXACT
     const double x = nearest(a.value), y = nearest(b.value);
     if (x == 0.0 || y == 0.0 || !finite(x) || !finite(y)) return {widen<T>(x * y), 0};
     const int of_x = std::ilogb(x), of_y = std::ilogb(y);
     return {shifted(a.value, -of_x) * shifted(b.value, -of_y), a.exponent + b.exponent + of_x + of_y};
   }
-  friend Shifted operator+(Shifted a, Shifted b) noexcept {
+  friend NORMKIT_INLINE Shifted operator+(Shifted a, Shifted b) noexcept {
     NORMKIT_EXACT
     if (a.exponent == b.exponent && bounded<double>(nearest(a.value)) && bounded<double>(nearest(b.value)))
       return {a.value + b.value, a.exponent};
     const int x = a.magnitude(), y = b.magnitude(), most = x > y ? x : y, to = most == exponent_of_zero ? 0 : most;
     return {a.over(to) + b.over(to), to};
   }
-  friend Shifted operator-(Shifted a) noexcept { return {-a.value, a.exponent}; }
+  friend NORMKIT_INLINE Shifted operator-(Shifted a) noexcept { return {-a.value, a.exponent}; }
 };

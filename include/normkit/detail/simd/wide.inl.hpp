@@ -73,13 +73,6 @@ NORMKIT_INLINE T narrow(Wide<T> value) {
   return static_cast<T>(nearest(value));
 }
 
-/// What the nearest T leaves of a wide number; 0 where it is infinite or NaN.
-template <class T>
-NORMKIT_INLINE T rest_of(Wide<T> value, T rounded) {
-  NORMKIT_EXACT
-  return rounded - rounded == T(0) ? narrow<T>(value - widen<T>(static_cast<double>(rounded))) : T(0);
-}
-
 /// 1 / sqrt(value), and 0 where value is 0: a group without variance and without eps then gives its bias.
 NORMKIT_INLINE double reciprocal_sqrt(double value) {
   NORMKIT_EXACT
