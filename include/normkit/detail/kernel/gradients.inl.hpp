@@ -2,12 +2,13 @@
 
 /// Adds dy * weight, and its product with x - mean (times rstd where the statistics go by element), to the sums of
 /// each slot.
-template <class T, class Stat, class Element, bool Weight, bool Rstd, int Slots>
+template <class T, class Stat, class Element, bool Weight, bool Rstd, class Sum>
 struct SumGradients {
   const T *x, *dy;
   Stat mean, mean_lo, rstd;
   Element weight;
-  Pack<T> sum[Slots], sum_x[Slots];
+  Sum sum, sum_x;
+  Index rounds;
 
   template <bool Whole, int Slot>
   NORMKIT_INLINE void step(Index i, Index n) {
@@ -17,9 +18,20 @@ struct SumGradients {
     if constexpr (Rstd) xc = xc * rstd.template at<Whole>(i, n);
     Pack<T> d = load<Whole>(dy + i, n, Pack<T>::zero());
     if constexpr (Weight) d = d * weight.template at<Whole>(i, n);
-    sum[Slot] = sum[Slot] + d;
-    sum_x[Slot] = sum_x[Slot] + d * xc;
+    sum.first[Slot] = sum.first[Slot] + d;
+    sum_x.first[Slot] = sum_x.first[Slot] + d * xc;
   }
+  NORMKIT_INLINE void end_round() {
+    if (++rounds % 8 != 0) return;
+    sum.carry(rounds);
+    sum_x.carry(rounds);
+  }
+};
+
+/// The sum of a few rows in one register.
+template <class T>
+struct RowSum {
+  Pack<T> first[1];
 };
 
 template <class T, SumKind Kind>
@@ -28,7 +40,7 @@ void sum_gradients_runs(const Block& block, const T* x, const T* dy, const Centr
   constexpr bool weighted = Kind == SumKind::weighted, dual = Kind == SumKind::dual;
   using Stat = std::conditional_t<dual, Elements<T>, Uniform<T>>;
   for (Index g = 0; g < block.groups; ++g) {
-    SumGradients<T, Stat, Elements<T>, weighted, dual, lane_packs> body{};
+    SumGradients<T, Stat, Elements<T>, weighted, dual, LaneSum<T>> body{};
     if constexpr (!dual) {
       body.mean = {Pack<T>::all(centre.mean[g])};
       body.mean_lo = {Pack<T>::all(centre.mean_lo[g])};
@@ -45,8 +57,8 @@ void sum_gradients_runs(const Block& block, const T* x, const T* dy, const Centr
       if constexpr (weighted) body.weight = {centre.weight + element};
       each_pack<T, lane_packs>(block.length, body);
     }
-    out.dy[g] = widen<T>(tree_sum(body.sum));
-    out.dy_x[g] = widen<T>(tree_sum(body.sum_x));
+    out.dy[g] = widen<T>(body.sum.total(body.rounds));
+    out.dy_x[g] = widen<T>(body.sum_x.total(body.rounds));
   }
 }
 
@@ -63,7 +75,7 @@ struct ColumnGradients {
     NORMKIT_EXACT
     constexpr bool weighted = Kind == SumKind::weighted, dual = Kind == SumKind::dual;
     using Stat = std::conditional_t<dual, Uniform<T>, Elements<T>>;
-    SumGradients<T, Stat, Uniform<T>, weighted, dual, 1> row{};
+    SumGradients<T, Stat, Uniform<T>, weighted, dual, RowSum<T>> row{};
     if constexpr (!dual) {
       row.mean = {centre.mean + c};
       row.mean_lo = {centre.mean_lo + c};
@@ -79,8 +91,8 @@ struct ColumnGradients {
       if constexpr (weighted) row.weight = {Pack<T>::all(centre.weight[r])};
       row.template step<Whole, 0>(0, n);
     }
-    add_to<Whole>(sum + c, n, row.sum[0]);
-    add_to<Whole>(sum_x + c, n, row.sum_x[0]);
+    add_to<Whole>(sum + c, n, row.sum.first[0]);
+    add_to<Whole>(sum_x + c, n, row.sum_x.first[0]);
   }
 };
 

@@ -4,26 +4,38 @@
 template <class T>
 struct SumAround {
   const T* x;
-  Pack<T> pivot, sum[lane_packs];
+  Pack<T> pivot;
+  LaneSum<T> sum;
+  Index rounds;
 
   template <bool Whole, int Slot>
   NORMKIT_INLINE void step(Index i, Index n) {
     NORMKIT_EXACT
-    sum[Slot] = sum[Slot] + (load<Whole>(x + i, n, pivot) - pivot);
+    sum.first[Slot] = sum.first[Slot] + (load<Whole>(x + i, n, pivot) - pivot);
+  }
+  NORMKIT_INLINE void end_round() {
+    if (++rounds % 8 == 0) sum.carry(rounds);
   }
 };
 
 template <class T>
 struct SquaresAround {
   const T* x;
-  Pack<T> mean, sum[lane_packs], squares[lane_packs];
+  Pack<T> mean;
+  LaneSum<T> sum, squares;
+  Index rounds;
 
   template <bool Whole, int Slot>
   NORMKIT_INLINE void step(Index i, Index n) {
     NORMKIT_EXACT
     const Pack<T> d = load<Whole>(x + i, n, mean) - mean;
-    sum[Slot] = sum[Slot] + d;
-    squares[Slot] = squares[Slot] + d * d;
+    sum.first[Slot] = sum.first[Slot] + d;
+    squares.first[Slot] = squares.first[Slot] + d * d;
+  }
+  NORMKIT_INLINE void end_round() {
+    if (++rounds % 8 != 0) return;
+    sum.carry(rounds);
+    squares.carry(rounds);
   }
 };
 
@@ -44,20 +56,20 @@ void moments_runs(const Block& block, const T* x, Moments<T> out) noexcept {
   // and a division, overlap with the next group's.
   for (Index g = 0; g < block.groups; ++g) {
     const T* const first = x + g * block.group_stride;
-    SumAround<T> sums{nullptr, Pack<T>::all(*first), {}};
+    SumAround<T> sums{nullptr, Pack<T>::all(*first), {}, 0};
     for (Index p = 0; p < block.planes; ++p) {
       sums.x = first + p * block.plane_stride;
       each_pack<T, lane_packs>(block.length, sums);
     }
-    mean[g] = *first + tree_sum(sums.sum) / n;
+    mean[g] = *first + sums.sum.total(sums.rounds) / n;
   }
   for (Index g = 0; g < block.groups; ++g) {
-    SquaresAround<T> squares{nullptr, Pack<T>::all(mean[g]), {}, {}};
+    SquaresAround<T> squares{nullptr, Pack<T>::all(mean[g]), {}, {}, 0};
     for (Index p = 0; p < block.planes; ++p) {
       squares.x = x + g * block.group_stride + p * block.plane_stride;
       each_pack<T, lane_packs>(block.length, squares);
     }
-    set_sums(mean[g], tree_sum(squares.sum), tree_sum(squares.squares), out.from(g));
+    set_sums(mean[g], squares.sum.total(squares.rounds), squares.squares.total(squares.rounds), out.from(g));
   }
 }
 
