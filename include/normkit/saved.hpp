@@ -25,7 +25,7 @@ class Numbers {
 /// What a forward keeps for its backward, beside x: one of each for each statistic, in the order of memory.
 ///   xhat = ((x - mean) / 2^exponent - mean_lo) * rstd
 /// mean is the nearest T, mean_lo the rest of it, rstd = 1 / sqrt(var + eps), not rounded to T. The exponent is 0 but where
-/// the data is at an end of the range (float: deviations below 2^-50 or above 2^50); mean_lo is then smaller, and rstd
+/// the data is at an end of the range (float: var + eps outside of 2^-100 to 2^100, or var below 2^-200); mean_lo is then smaller, and rstd
 /// greater, by 2^exponent than by their names.
 /// Units    mean [x], rstd 1/[x]
 /// Memory   four numbers for each statistic, allocated by the first forward of that size

@@ -150,6 +150,8 @@ void add_cases(std::vector<Case>& cases) {
     add_case<2, row>(cases, "layer_norm", LayerNorm<T>(40009), {3, 40009}, data);
     add_case<2, row>(cases, "layer_norm", LayerNorm<T>(64), {1031, 64}, data);
   }
+  for (const Data data : {Data::tiny, Data::huge})  // the ends of the range in many blocks
+    add_case<2, row>(cases, "batch_norm", BatchNorm<T>(2), {40001, 2}, data);
 }
 
 inline std::vector<Case> all_cases() {
