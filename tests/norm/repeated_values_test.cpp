@@ -34,7 +34,7 @@ class RepeatedValues : public ::testing::Test {
     }
   }
 
-  const Eigen::DefaultDevice device_;
+  const Eigen::DefaultDevice device_{};
 };
 using Scalars = ::testing::Types<float, double>;
 TYPED_TEST_SUITE(RepeatedValues, Scalars);
