@@ -40,8 +40,8 @@ class ShortList {
 
   template <class Holder>
   struct Iterator {
-    using value_type = Item;
-    using difference_type = std::ptrdiff_t;
+    using value_type = Item;                 // NOLINT(readability-identifier-naming): the standard's names
+    using difference_type = std::ptrdiff_t;  // NOLINT(readability-identifier-naming)
     Holder* at = nullptr;
     auto& operator*() const noexcept { return **at; }
     Iterator& operator++() noexcept { return ++at, *this; }
