@@ -2,13 +2,12 @@
 
 /// Adds dy * weight, and its product with x - mean (times rstd where the statistics go by element), to the sums of
 /// each slot.
-template <class T, class Stat, class Element, bool Weight, bool Rstd, class Sum>
+template <class T, class Stat, class Element, bool Weight, bool Rstd, class Sums>
 struct SumGradients {
   const T *x, *dy;
   Stat mean, mean_lo, rstd;
   Element weight;
-  Sum sum, sum_x;
-  Index rounds;
+  Sums sums;  // of dy, of its product with x
 
   template <bool Whole, int Slot>
   NORMKIT_INLINE void step(Index i, Index n) {
@@ -18,20 +17,15 @@ struct SumGradients {
     if constexpr (Rstd) xc = xc * rstd.template at<Whole>(i, n);
     Pack<T> d = load<Whole>(dy + i, n, Pack<T>::zero());
     if constexpr (Weight) d = d * weight.template at<Whole>(i, n);
-    sum.first[Slot] = sum.first[Slot] + d;
-    sum_x.first[Slot] = sum_x.first[Slot] + d * xc;
-  }
-  NORMKIT_INLINE void end_round() {
-    if (++rounds % 8 != 0) return;
-    sum.carry(rounds);
-    sum_x.carry(rounds);
+    sums.first[0][Slot] = sums.first[0][Slot] + d;
+    sums.first[1][Slot] = sums.first[1][Slot] + d * xc;
   }
 };
 
-/// The sum of a few rows in one register.
+/// The sums of a few rows in one register each.
 template <class T>
-struct RowSum {
-  Pack<T> first[1];
+struct RowSums {
+  Pack<T> first[2][1];
 };
 
 template <class T, SumKind Kind>
@@ -40,7 +34,7 @@ void sum_gradients_runs(const Block& block, const T* x, const T* dy, const Centr
   constexpr bool weighted = Kind == SumKind::weighted, dual = Kind == SumKind::dual;
   using Stat = std::conditional_t<dual, Elements<T>, Uniform<T>>;
   for (Index g = 0; g < block.groups; ++g) {
-    SumGradients<T, Stat, Elements<T>, weighted, dual, LaneSum<T>> body{};
+    SumGradients<T, Stat, Elements<T>, weighted, dual, LaneSums<T, 2>> body{};
     if constexpr (!dual) {
       body.mean = {Pack<T>::all(centre.mean[g])};
       body.mean_lo = {Pack<T>::all(centre.mean_lo[g])};
@@ -57,8 +51,8 @@ void sum_gradients_runs(const Block& block, const T* x, const T* dy, const Centr
       if constexpr (weighted) body.weight = {centre.weight + element};
       each_pack<T, lane_packs>(block.length, body);
     }
-    out.dy[g] = widen<T>(body.sum.total(body.rounds));
-    out.dy_x[g] = widen<T>(body.sum_x.total(body.rounds));
+    out.dy[g] = widen<T>(body.sums.template total<0>());
+    out.dy_x[g] = widen<T>(body.sums.template total<1>());
   }
 }
 
@@ -75,7 +69,7 @@ struct ColumnGradients {
     NORMKIT_EXACT
     constexpr bool weighted = Kind == SumKind::weighted, dual = Kind == SumKind::dual;
     using Stat = std::conditional_t<dual, Uniform<T>, Elements<T>>;
-    SumGradients<T, Stat, Uniform<T>, weighted, dual, RowSum<T>> row{};
+    SumGradients<T, Stat, Uniform<T>, weighted, dual, RowSums<T>> row{};
     if constexpr (!dual) {
       row.mean = {centre.mean + c};
       row.mean_lo = {centre.mean_lo + c};
@@ -91,8 +85,8 @@ struct ColumnGradients {
       if constexpr (weighted) row.weight = {Pack<T>::all(centre.weight[r])};
       row.template step<Whole, 0>(0, n);
     }
-    add_to<Whole>(sum + c, n, row.sum.first[0]);
-    add_to<Whole>(sum_x + c, n, row.sum_x.first[0]);
+    add_to<Whole>(sum + c, n, row.sums.first[0][0]);
+    add_to<Whole>(sum_x + c, n, row.sums.first[1][0]);
   }
 };
 

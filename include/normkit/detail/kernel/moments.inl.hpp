@@ -5,16 +5,12 @@ template <class T>
 struct SumAround {
   const T* x;
   Pack<T> pivot;
-  LaneSum<T> sum;
-  Index rounds;
+  LaneSums<T, 1> sums;
 
   template <bool Whole, int Slot>
   NORMKIT_INLINE void step(Index i, Index n) {
     NORMKIT_EXACT
-    sum.first[Slot] = sum.first[Slot] + (load<Whole>(x + i, n, pivot) - pivot);
-  }
-  NORMKIT_INLINE void end_round() {
-    if (++rounds % 8 == 0) sum.carry(rounds);
+    sums.first[0][Slot] = sums.first[0][Slot] + (load<Whole>(x + i, n, pivot) - pivot);
   }
 };
 
@@ -22,20 +18,14 @@ template <class T>
 struct SquaresAround {
   const T* x;
   Pack<T> mean;
-  LaneSum<T> sum, squares;
-  Index rounds;
+  LaneSums<T, 2> sums;  // of the differences, of their squares
 
   template <bool Whole, int Slot>
   NORMKIT_INLINE void step(Index i, Index n) {
     NORMKIT_EXACT
     const Pack<T> d = load<Whole>(x + i, n, mean) - mean;
-    sum.first[Slot] = sum.first[Slot] + d;
-    squares.first[Slot] = squares.first[Slot] + d * d;
-  }
-  NORMKIT_INLINE void end_round() {
-    if (++rounds % 8 != 0) return;
-    sum.carry(rounds);
-    squares.carry(rounds);
+    sums.first[0][Slot] = sums.first[0][Slot] + d;
+    sums.first[1][Slot] = sums.first[1][Slot] + d * d;
   }
 };
 
@@ -56,20 +46,20 @@ void moments_runs(const Block& block, const T* x, Moments<T> out) noexcept {
   // and a division, overlap with the next group's.
   for (Index g = 0; g < block.groups; ++g) {
     const T* const first = x + g * block.group_stride;
-    SumAround<T> sums{nullptr, Pack<T>::all(*first), {}, 0};
+    SumAround<T> around{nullptr, Pack<T>::all(*first), {}};
     for (Index p = 0; p < block.planes; ++p) {
-      sums.x = first + p * block.plane_stride;
-      each_pack<T, lane_packs>(block.length, sums);
+      around.x = first + p * block.plane_stride;
+      each_pack<T, lane_packs>(block.length, around);
     }
-    mean[g] = *first + sums.sum.total(sums.rounds) / n;
+    mean[g] = *first + around.sums.template total<0>() / n;
   }
   for (Index g = 0; g < block.groups; ++g) {
-    SquaresAround<T> squares{nullptr, Pack<T>::all(mean[g]), {}, {}, 0};
+    SquaresAround<T> squares{nullptr, Pack<T>::all(mean[g]), {}};
     for (Index p = 0; p < block.planes; ++p) {
       squares.x = x + g * block.group_stride + p * block.plane_stride;
       each_pack<T, lane_packs>(block.length, squares);
     }
-    set_sums(mean[g], squares.sum.total(squares.rounds), squares.squares.total(squares.rounds), out.from(g));
+    set_sums(mean[g], squares.sums.template total<0>(), squares.sums.template total<1>(), out.from(g));
   }
 }
 

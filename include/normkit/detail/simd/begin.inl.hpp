@@ -21,8 +21,8 @@
 #define NORMKIT_EXACT
 #endif
 
-// Vector extensions of g++ and clang; plain arrays elsewhere, and in the tests that ask for
-// them by NORMKIT_PLAIN_ARRAYS.
+// Vector extensions of g++ and clang; plain arrays elsewhere, and in the tests that ask for them by
+// NORMKIT_PLAIN_ARRAYS.
 #if defined(__GNUC__) && !defined(NORMKIT_PLAIN_ARRAYS)
 #define NORMKIT_VECTOR_EXTENSIONS 1
 #endif

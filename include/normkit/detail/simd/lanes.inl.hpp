@@ -48,16 +48,16 @@ NORMKIT_INLINE void rounds(Index length, Body& body, std::integer_sequence<int, 
   Index i = 0;
   for (; i + slots * width <= length; i += slots * width) {
     (body.template step<true, Slot>(i + Slot * width, width), ...);
-    if constexpr (requires { body.end_round(); }) body.end_round();
+    if constexpr (requires { body.sums.end_round(); }) body.sums.end_round();
   }
   if (i == length) return;
   (last_round<T, Slot>(i + Slot * width, length, body), ...);
-  if constexpr (requires { body.end_round(); }) body.end_round();
+  if constexpr (requires { body.sums.end_round(); }) body.sums.end_round();
 }
 
 /// Walks a run of `length` elements in rounds of `Slots` registers: body.step<true, slot>(i, width) for each whole
-/// register at element i, and body.step<false, slot>(i, n) for the last n elements. After each round body.end_round(), if
-/// there is one.
+/// register at element i, and body.step<false, slot>(i, n) for the last n elements. After each round
+/// body.sums.end_round(), if there is one.
 template <class T, int Slots, class Body>
 NORMKIT_INLINE void each_pack(Index length, Body& body) {
   rounds<T>(length, body, std::make_integer_sequence<int, Slots>{});
@@ -97,27 +97,32 @@ NORMKIT_INLINE T tree_sum(const Pack<T> (&lanes)[lane_packs]) {
   return fold<Pack<T>::width / 2>(sum[0]);
 }
 
-/// A sum in the virtual lanes. Equal terms round the same way again and again, in every lane: one chain of 128 of them may
-/// be 32 u off. So what a lane has added up is carried to a second level after every 8 rounds, and from there to a third
-/// after every 4 times 8, which leaves chains of 8, 4, and 4 (8 of double).
-template <class T>
-struct LaneSum {
-  Pack<T> first[lane_packs], second[lane_packs], third[lane_packs];
+/// Sums in the virtual lanes, all over the same rounds. Equal terms round the same way again and again, in every lane: one
+/// chain of 128 of them may be 32 u off. So what a lane has added up is carried to a second level after every 8 rounds, and
+/// from there to a third after every 4 times 8, which leaves chains of 8, 4, and 4 (8 of double).
+template <class T, int Sums>
+struct LaneSums {
+  Pack<T> first[Sums][lane_packs], second[Sums][lane_packs], third[Sums][lane_packs];
+  Index rounds;
 
-  /// To be called after every 8 rounds, with the number of all rounds so far.
-  NORMKIT_INLINE void carry(Index rounds) {
-    move(first, second);
-    if (rounds % 32 == 0) move(second, third);
+  NORMKIT_INLINE void end_round() {
+    if (++rounds % 8 != 0) return;
+#pragma GCC unroll 2
+    for (int sum = 0; sum < Sums; ++sum) {
+      carry(first[sum], second[sum]);
+      if (rounds % 32 == 0) carry(second[sum], third[sum]);
+    }
   }
 
-  NORMKIT_INLINE T total(Index rounds) {
-    if (rounds >= 8) move(second, first);
-    if (rounds >= 32) move(third, first);
-    return tree_sum(first);
+  template <int Sum>  // a constant, so that sums stay in registers
+  NORMKIT_INLINE T total() {
+    if (rounds >= 8) carry(second[Sum], first[Sum]);
+    if (rounds >= 32) carry(third[Sum], first[Sum]);
+    return tree_sum(first[Sum]);
   }
 
  private:
-  static NORMKIT_INLINE void move(Pack<T> (&from)[lane_packs], Pack<T> (&to)[lane_packs]) {
+  static NORMKIT_INLINE void carry(Pack<T> (&from)[lane_packs], Pack<T> (&to)[lane_packs]) {
     NORMKIT_EXACT
 #pragma GCC unroll 8
     for (int i = 0; i < lane_packs; ++i) {

@@ -45,7 +45,6 @@ struct Shifted {
   Wide<T> value;
   int exponent;
 
-  // Inline by force: out of line, a friend of a class template would not be under g++'s pragma against contraction.
   static Shifted of(T x) noexcept { return {widen<T>(static_cast<double>(x)), 0}; }
 
   int magnitude() const noexcept {
@@ -55,6 +54,7 @@ struct Shifted {
   Wide<T> over(int power) const noexcept { return shifted(value, exponent - power); }
   Wide<T> plain() const noexcept { return over(0); }
 
+  // Inlined by force: out of line, a friend of a class template is not under g++'s pragma against contraction.
   friend NORMKIT_INLINE Shifted operator*(Shifted a, Shifted b) noexcept {
     NORMKIT_EXACT
     const double x = nearest(a.value), y = nearest(b.value);
