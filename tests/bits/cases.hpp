@@ -71,16 +71,12 @@ std::vector<T> numbers(Eigen::Index count, std::uint64_t seed, Data data) {
 }
 
 /// Everything that a layer makes of x and dy, in training and in evaluation, `shift` elements into its memory.
-template <int Rank, int Layout, class Norm, class Device>
-std::uint64_t of_layer(Norm norm, const std::array<Eigen::Index, Rank>& extents, Data data, const Device& device,
-                       Eigen::Index shift) {
-  using T = std::remove_cvref_t<decltype(*norm.weight().data())>;
+template <int Rank, int Layout, class Norm, class T, class Device>
+std::uint64_t of_layer(Norm norm, const std::array<Eigen::Index, Rank>& extents, const std::vector<T>& x_values,
+                       const std::vector<T>& dy_values, const Device& device, Eigen::Index shift) {
   using Map = Eigen::TensorMap<Eigen::Tensor<T, Rank, Layout>>;
-  Eigen::Index size = 1;
-  for (const Eigen::Index extent : extents) size *= extent;
   std::array<std::vector<T>, 4> memory;
-  for (auto& m : memory) m.resize(static_cast<std::size_t>(size + shift));
-  const auto x_values = numbers<T>(size, 1, data), dy_values = numbers<T>(size, 2, Data::ordinary);
+  for (auto& m : memory) m.resize(x_values.size() + static_cast<std::size_t>(shift));
   std::copy(x_values.begin(), x_values.end(), memory[0].begin() + shift);
   std::copy(dy_values.begin(), dy_values.end(), memory[1].begin() + shift);
   Map x(memory[0].data() + shift, extents), dy(memory[1].data() + shift, extents), y(memory[2].data() + shift, extents),
@@ -119,12 +115,17 @@ struct Case {
 template <int Rank, int Layout, class Norm>
 void add_case(std::vector<Case>& cases, const std::string& name, const Norm& norm,
               const std::array<Eigen::Index, Rank>& extents, Data data) {
-  std::string full =
-      (std::is_same_v<std::remove_cvref_t<decltype(*norm.weight().data())>, float> ? "float " : "double ") + name + " ";
-  for (const Eigen::Index& extent : extents) full += std::to_string(extent) + (&extent == &extents.back() ? " " : "x");
-  cases.push_back({full + name_of(data), [=](const Eigen::ThreadPoolDevice* pool, Eigen::Index shift) {
-                     return pool ? of_layer<Rank, Layout>(norm, extents, data, *pool, shift)
-                                 : of_layer<Rank, Layout>(norm, extents, data, Eigen::DefaultDevice(), shift);
+  using T = std::remove_cvref_t<decltype(*norm.weight().data())>;
+  std::string full = (std::is_same_v<T, float> ? "float " : "double ") + name + " ";
+  Eigen::Index size = 1;
+  for (const Eigen::Index& extent : extents) {
+    full += std::to_string(extent) + (&extent == &extents.back() ? " " : "x");
+    size *= extent;
+  }
+  cases.push_back({full + name_of(data), [=, x = numbers<T>(size, 1, data), dy = numbers<T>(size, 2, Data::ordinary)](
+                                             const Eigen::ThreadPoolDevice* pool, Eigen::Index shift) {
+                     return pool ? of_layer<Rank, Layout>(norm, extents, x, dy, *pool, shift)
+                                 : of_layer<Rank, Layout>(norm, extents, x, dy, Eigen::DefaultDevice(), shift);
                    }});
 }
 
