@@ -1,7 +1,6 @@
 // The bits of every case, compared with the committed list. A program of its own, without a test framework, so that it can
 // be built by any compiler at any optimization level and for any machine.
-//   bits LIST           compares, on every instruction set, at several alignments and on several numbers of threads
-//   bits LIST --briefly compares, on every instruction set and on two threads
+//   bits LIST           compares, on every number of threads, instruction set and alignment
 //   bits --print        prints the list
 #define EIGEN_USE_THREADS
 #include "bits/cases.hpp"
@@ -54,10 +53,7 @@ void compare_rows_alone() {
   }
 }
 
-int compare(const char* path, bool briefly) {
-  using Numbers = std::vector<int>;
-  const Numbers shifts = briefly ? Numbers{0} : Numbers{0, 1, 3},
-                threads = briefly ? Numbers{2} : Numbers{1, 2, 3, 8, 64};
+int compare(const char* path) {
   const auto list = read_list(path);
   const auto cases = bits::all_cases();
   if (list.size() != cases.size()) {
@@ -75,13 +71,13 @@ int compare(const char* path, bool briefly) {
     }
     std::printf("on %s\n", name_of(cap));
     for (const bits::Case& c : cases)
-      for (const int shift : shifts) expect(expected(c), c.hash(nullptr, shift), c.name, name_of(cap));
+      for (const Eigen::Index shift : {0, 1, 3}) expect(expected(c), c.hash(nullptr, shift), c.name, name_of(cap));
   }
-  for (const int count : threads) {
-    Eigen::ThreadPool pool(count);
-    const Eigen::ThreadPoolDevice device(&pool, count);
+  for (const int threads : {1, 2, 3, 8, 64}) {
+    Eigen::ThreadPool pool(threads);
+    const Eigen::ThreadPoolDevice device(&pool, threads);
     for (const bits::Case& c : cases)
-      expect(expected(c), c.hash(&device, 0), c.name, std::to_string(count) + " threads");
+      expect(expected(c), c.hash(&device, 0), c.name, std::to_string(threads) + " threads");
   }
   compare_rows_alone<float>();
   compare_rows_alone<double>();
@@ -92,9 +88,8 @@ int compare(const char* path, bool briefly) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  const bool briefly = count == 3 && std::strcmp(arguments[2], "--briefly") == 0;
-  if (count != 2 && !briefly) return std::puts("usage: bits LIST [--briefly] | --print"), 2;
-  if (std::strcmp(arguments[1], "--print") != 0) return compare(arguments[1], briefly);
+  if (count != 2) return std::puts("usage: bits LIST | --print"), 2;
+  if (std::strcmp(arguments[1], "--print") != 0) return compare(arguments[1]);
   for (const bits::Case& c : bits::all_cases())
     std::printf("%s %s\n", c.name.c_str(), text_of(c.hash(nullptr, 0)).c_str());
 }
