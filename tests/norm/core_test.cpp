@@ -63,16 +63,20 @@ class Core : public ::testing::Test {
     EXPECT_TRUE(keeps_rule(d.dbias, added(gradients.dbias, Reals(g.params, -0.5L)), roundings::dbias));
   }
 
-  static void check_channels(std::int64_t outer, std::int64_t channels, std::int64_t inner, double eps) {
-    SCOPED_TRACE(::testing::Message() << "outer " << outer << ", channels " << channels << ", inner " << inner);
-    const Grouping g = reference::per_channel({outer, channels, inner}, 1);
-    const core::Channels shape{outer, channels, inner};
-    Data d(g);
+  static void run_channels(Data& d, const core::Channels& shape, double eps) {
     core::moments_per_channel(d.x.data(), shape, d.mean.data(), d.var.data());
     core::normalize_per_channel(d.x.data(), shape, d.mean.data(), d.var.data(), eps, d.weight.data(), d.bias.data(),
                                 d.y.data());
     core::backward_per_channel(d.x.data(), shape, d.mean.data(), d.var.data(), eps, d.weight.data(), d.dy.data(),
                                d.dx.data(), d.dweight.data(), d.dbias.data());
+  }
+
+  static void check_channels(std::int64_t outer, std::int64_t channels, std::int64_t inner, double eps) {
+    SCOPED_TRACE(::testing::Message() << "outer " << outer << ", channels " << channels << ", inner " << inner);
+    const Grouping g = reference::per_channel({outer, channels, inner}, 1);
+    const core::Channels shape{outer, channels, inner};
+    Data d(g);
+    run_channels(d, shape, eps);
     expect_data(d, g, eps);
   }
 
@@ -101,6 +105,16 @@ TYPED_TEST(Core, Tokens) {
   for (const std::int64_t features : seams()) this->check_tokens(5, features, 1e-5);
   for (const std::int64_t tokens : block_seams()) this->check_tokens(tokens, 7, 1e-5);
   for (const std::int64_t features : block_seams()) this->check_tokens(3, features, 1e-3);
+}
+
+// A mean of 1e4 in double has digits that a float does not hold, and a deviation of 1e-2 shows them.
+TYPED_TEST(Core, MeanFarFromZero) {
+  const Grouping g = reference::per_channel({3, 2, 50}, 1);
+  const core::Channels shape{3, 2, 50};
+  typename TestFixture::Data d(g);
+  d.x = bell<TypeParam>(g.group.size(), 1, TypeParam(1e4), TypeParam(1e-2));
+  TestFixture::run_channels(d, shape, 1e-5);
+  TestFixture::expect_data(d, g, 1e-5);
 }
 
 TYPED_TEST(Core, NullMeansAbsent) {
