@@ -4,6 +4,16 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build_packages=(g++ cmake ninja-build libeigen3-dev libgtest-dev libbenchmark-dev)
 
+# What normkit is measured against, and what draws the pictures. libdnnl-dev asks for OpenCL's headers without saying so.
+peer_packages=(libtorch-dev libdnnl-dev ocl-icd-opencl-dev python3-matplotlib)
+
+# report script.py argument...: by Debian's own python3, which has its matplotlib, where there is one.
+report() {
+  local python=/usr/bin/python3
+  [[ -x $python ]] || python=python3
+  "$python" "$@"
+}
+
 # need_packages package...: installs those that are missing; where that cannot be done, names them and goes on.
 need_packages() {
   if ! command -v dpkg-query >/dev/null; then
