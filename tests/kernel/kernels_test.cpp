@@ -80,6 +80,26 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
+/// An instruction set, where its output goes, and how far that begins from an aligned address.
+template <class T>
+struct Way {
+  kernel_sets::Set<T> set;
+  int out;
+  Index shift;
+};
+
+template <class T>
+std::vector<Way<T>> outputs() {
+  std::vector<Way<T>> all;
+  for (const auto& set : kernel_sets::all<T>())
+    for (const nk::Output out : {nk::Output::cached, nk::Output::streamed})
+      for (const Index shift : {0, 1, 3}) all.push_back({set, static_cast<int>(out), shift});
+  return all;
+}
+
+/// Where the streamed kernels look ahead there need be no memory.
+constexpr Index ahead = 1 << 20;
+
 template <class T>
 class Kernels : public ::testing::Test {};
 using Scalars = ::testing::Types<float, double>;
@@ -165,8 +185,8 @@ TYPED_TEST(Kernels, NormalizeIsTheFormulaInItsOrderOnEverySet) {
       const auto mean = terms<T>(groups, 1, 100), lo = terms<T>(groups, 2, 0), scale = terms<T>(groups, 3, 1),
                  shift = terms<T>(groups, 4, 0), weight = terms<T>(elements, 5, 1), bias = terms<T>(elements, 6, 0);
       const bool by_weight = kind & 1, by_bias = kind & 2;
-      for (const auto& set : kernel_sets::all<T>()) {
-        Data<T> data(l, 1, 100);
+      for (const auto& [set, out, shift_of_out] : outputs<T>()) {
+        Data<T> data(l, shift_of_out, 100);
         std::vector<T> expected = data.out;
         for (Index g = 0; g < groups; ++g)
           for (Index p = 0; p < l.block.planes; ++p)
@@ -180,10 +200,11 @@ TYPED_TEST(Kernels, NormalizeIsTheFormulaInItsOrderOnEverySet) {
               if (kind == 0) v = v + shift[k];
               expected[static_cast<std::size_t>(data.shift + l.at(g, p, i))] = v;
             }
-        set.kernels->normalize[l.walk][kind](l.block, data.x_at(),
-                                             {mean.data(), lo.data(), scale.data(), shift.data(),
-                                              by_weight ? weight.data() : nullptr, by_bias ? bias.data() : nullptr},
-                                             data.out_at());
+        set.kernels->maps[out].normalize[l.walk][kind](
+            l.block, data.x_at(),
+            {mean.data(), lo.data(), scale.data(), shift.data(), by_weight ? weight.data() : nullptr,
+             by_bias ? bias.data() : nullptr, ahead},
+            data.out_at());
         EXPECT_TRUE(same_bits(data.out, expected)) << set.name << " kind " << kind << " length " << l.block.length;
       }
     }
@@ -239,8 +260,8 @@ TYPED_TEST(Kernels, TheGradientOfTheInputIsTheFormulaInItsOrderOnEverySet) {
       const Index groups = l.block.groups, elements = l.block.elements();
       const auto mean = terms<T>(groups, 1, 100), lo = terms<T>(groups, 2, 0), mean_dy = terms<T>(groups, 3, 0),
                  slope = terms<T>(groups, 4, 0), scale = terms<T>(groups, 5, 1), weight = terms<T>(elements, 6, 1);
-      for (const auto& set : kernel_sets::all<T>()) {
-        Data<T> data(l, 3, 100);
+      for (const auto& [set, out, shift] : outputs<T>()) {
+        Data<T> data(l, shift, 100);
         std::vector<T> expected = data.out;
         for (Index g = 0; g < groups; ++g)
           for (Index p = 0; p < l.block.planes; ++p)
@@ -254,9 +275,10 @@ TYPED_TEST(Kernels, TheGradientOfTheInputIsTheFormulaInItsOrderOnEverySet) {
               d = d - product;
               expected[static_cast<std::size_t>(data.shift + l.at(g, p, i))] = d * scale[k];
             }
-        set.kernels->gradient[l.walk][weighted ? 1 : 0](
+        set.kernels->maps[out].gradient[l.walk][weighted ? 1 : 0](
             l.block, data.x_at(), data.dy_at(),
-            {mean.data(), lo.data(), mean_dy.data(), slope.data(), scale.data(), weighted ? weight.data() : nullptr},
+            {mean.data(), lo.data(), mean_dy.data(), slope.data(), scale.data(), weighted ? weight.data() : nullptr,
+             ahead},
             data.out_at());
         EXPECT_TRUE(same_bits(data.out, expected)) << set.name << " length " << l.block.length;
       }

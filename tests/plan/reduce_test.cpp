@@ -63,6 +63,56 @@ TYPED_TEST(Reduce, TilesAndChunksGiveTheSameBits) {
   }
 }
 
+template <class T>
+struct Gradients {
+  std::vector<T> dx, dweight, dbias;
+  friend bool operator==(const Gradients&, const Gradients&) = default;
+};
+
+/// LayerNorm's backward over rows, by a function that gets the dual plan, the sums over it, the plan and the map.
+template <class T, class Run>
+Gradients<T> differentiate(const nk::StatView& view, const Result<T>& saved, const std::vector<T>& x,
+                           const std::vector<T>& dy, const Run& run) {
+  Gradients<T> result{std::vector<T>(x.size()), std::vector<T>(size(view.inner)), std::vector<T>(size(view.inner))};
+  const nk::SavedStatistics<T> statistics{saved.mean.data(), saved.mean_lo.data(), saved.rstd.data(),
+                                          saved.exponent.data()};
+  std::vector<T> rstd(saved.rstd.begin(), saved.rstd.end());
+  const std::vector<T> weight = support::bell<T>(size(view.inner), 7);
+  const nk::Plan plan(view), dual(view.dual());
+  const nk::GradientOfElements<T> sums{{nk::kernels<T>(), dual, statistics, x.data(), dy.data()},
+                                       rstd.data(),
+                                       false,
+                                       {result.dweight.data(), result.dbias.data()}};
+  const nk::GradientByBatch<T> op{
+      {nk::kernels<T>(), plan, statistics, x.data(), dy.data()}, {weight.data(), nullptr, true}, {}, result.dx.data()};
+  run(dual, sums, plan, op);
+  return result;
+}
+
+TYPED_TEST(Reduce, RowsInOnePassGiveTheSameBitsAsInTwo) {
+  using T = TypeParam;
+  // One block; several; several chunks; a row that is cut into blocks itself; the last block and chunk shorter.
+  for (const nk::StatView& view : std::vector<nk::StatView>{
+           {1, 1, 3, 40}, {1, 1, 70, 77}, {1, 1, 2001, 300}, {1, 1, 33, 4100}, {1, 1, 3001, 17}}) {
+    const std::vector<T> x = support::bell<T>(size(view.size()), 5, 3), dy = support::bell<T>(size(view.size()), 6);
+    const auto saved =
+        normalize(view, x, [](const auto& plan, const auto& op) { nk::run_by_tile(plan, op, nk::Executor()); });
+    std::vector<std::byte> memory(nk::rows_bytes<nk::GradientOfElements<T>>(nk::Plan(view.dual())));
+    const auto two =
+        differentiate(view, saved, x, dy, [](const auto& dual, const auto& sums, const auto& plan, const auto& op) {
+          nk::run_by_tile(dual, sums, nk::Executor());
+          nk::run_by_tile(plan, op, nk::Executor());
+        });
+    const auto one =
+        differentiate(view, saved, x, dy, [&](const auto& dual, const auto& sums, const auto& plan, const auto& op) {
+          nk::run_by_rows(dual, sums, plan, op, nk::Executor(), memory.data());
+        });
+    EXPECT_TRUE(one == two) << view.kept << " rows of " << view.inner;
+    EXPECT_NE(one.dx[0], T(0));
+    EXPECT_NE(one.dweight[0], T(0));
+  }
+}
+
 TYPED_TEST(Reduce, ThePartialResultsOfEveryChunkAreAligned) {
   using T = TypeParam;
   for (const Index groups : {1, 2, 3, 7, 256})

@@ -5,6 +5,7 @@
 #include <normkit/detail/simd/begin.inl.hpp>
 #include <normkit/detail/simd/pack.inl.hpp>
 #include <normkit/detail/simd/partial.inl.hpp>
+#include <normkit/detail/simd/stream.inl.hpp>
 #include <normkit/detail/simd/lanes.inl.hpp>
 #include <normkit/detail/simd/wide.inl.hpp>
 #include <normkit/detail/kernel/moments.inl.hpp>
@@ -12,19 +13,24 @@
 #include <normkit/detail/kernel/gradients.inl.hpp>
 // clang-format on
 
+template <class T, Output Out>
+inline constexpr Maps<T> maps{
+    {{&normalize_runs<T, Out, false, false>, &normalize_runs<T, Out, true, false>, &normalize_runs<T, Out, false, true>,
+      &normalize_runs<T, Out, true, true>},
+     {&normalize_lanes<T, Out, false, false>, &normalize_lanes<T, Out, true, false>,
+      &normalize_lanes<T, Out, false, true>, &normalize_lanes<T, Out, true, true>}},
+    {{&input_gradient_runs<T, Out, false>, &input_gradient_runs<T, Out, true>},
+     {&input_gradient_lanes<T, Out, false>, &input_gradient_lanes<T, Out, true>}},
+};
+
 template <class T>
 inline constexpr Kernels<T> kernels{
     {&moments_runs<T>, &moments_lanes<T>},
-    {{&normalize_runs<T, false, false>, &normalize_runs<T, true, false>, &normalize_runs<T, false, true>,
-      &normalize_runs<T, true, true>},
-     {&normalize_lanes<T, false, false>, &normalize_lanes<T, true, false>, &normalize_lanes<T, false, true>,
-      &normalize_lanes<T, true, true>}},
     {{&sum_gradients_runs<T, SumKind::plain>, &sum_gradients_runs<T, SumKind::weighted>,
       &sum_gradients_runs<T, SumKind::dual>},
      {&sum_gradients_lanes<T, SumKind::plain>, &sum_gradients_lanes<T, SumKind::weighted>,
       &sum_gradients_lanes<T, SumKind::dual>}},
-    {{&input_gradient_runs<T, false>, &input_gradient_runs<T, true>},
-     {&input_gradient_lanes<T, false>, &input_gradient_lanes<T, true>}},
+    {maps<T, Output::cached>, maps<T, Output::streamed>},
 };
 
 #include <normkit/detail/simd/end.inl.hpp>

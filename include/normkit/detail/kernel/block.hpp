@@ -24,6 +24,9 @@ inline constexpr Index max_groups = 256;
 /// Rows that a kernel across lanes adds up in a register before it goes on to the next columns.
 inline constexpr Index rows_at_once = 8;
 
+/// Where an output goes: into the caches, or past them.
+enum class Output : int { cached = 0, streamed = 1 };
+
 /// The kinds of sums: on the view itself (statistics by group), without or with a weight by element; or on its dual
 /// (statistics by element), which gives the gradients of per-element parameters.
 enum class SumKind { plain, weighted, dual };
@@ -86,12 +89,15 @@ struct Statistics {
 template <Scalar T>
 using SavedStatistics = Statistics<const T, const double, const int>;
 
+/// What is `ahead` elements after an input is read next: where the output is streamed, it is asked for in good time.
+
 /// y = ((x - mean) - mean_lo) * scale + shift. By group: mean, mean_lo, scale, shift. Where weight or bias are not null
 /// they are by element of the group:  y = ((x - mean) - mean_lo) * scale * weight + bias.
 template <Scalar T>
 struct Normalization {
   const T *mean, *mean_lo, *scale, *shift;
   const T *weight, *bias;
+  Index ahead;
 };
 
 /// Where the sums of a gradient find x - mean: by group, or (on the dual view) by element, then times rstd.
@@ -107,6 +113,7 @@ template <Scalar T>
 struct InputGradient {
   const T *mean, *mean_lo, *mean_dy, *slope, *scale;
   const T* weight;
+  Index ahead;
 };
 
 }  // namespace normkit::detail

@@ -110,12 +110,13 @@ void sum_gradients_lanes(const Block& block, const T* x, const T* dy, const Cent
   }
 }
 
-template <class T, class Group, class Element, bool Weight>
+template <class T, Output Out, class Group, class Element, bool Weight>
 struct GradientOfInput {
   const T *x, *dy;
   T* dx;
   Group mean, mean_lo, mean_dy, slope, scale;
   Element weight;
+  Index ahead;
 
   template <bool Whole, int>
   NORMKIT_INLINE void step(Index i, Index n) {
@@ -125,16 +126,20 @@ struct GradientOfInput {
     Pack<T> d = load<Whole>(dy + i, n, zero);
     if constexpr (Weight) d = d * weight.template at<Whole>(i, n);
     d = (d - mean_dy.template at<Whole>(i, n)) - xc * slope.template at<Whole>(i, n);
-    store<Whole>(d * scale.template at<Whole>(i, n), dx + i, n);
+    if constexpr (Out == Output::streamed) {
+      prefetch(x + i + ahead);
+      prefetch(dy + i + ahead);
+    }
+    put<Whole, Out>(d * scale.template at<Whole>(i, n), dx + i, n);
   }
 };
 
-template <class T, bool Weight>
+template <class T, Output Out, bool Weight>
 void input_gradient_runs(const Block& block, const T* x, const T* dy, const InputGradient<T>& terms, T* dx) noexcept {
   for (Index g = 0; g < block.groups; ++g)
     for (Index p = 0; p < block.planes; ++p) {
       const Index at = g * block.group_stride + p * block.plane_stride;
-      GradientOfInput<T, Uniform<T>, Elements<T>, Weight> body{
+      GradientOfInput<T, Out, Uniform<T>, Elements<T>, Weight> body{
           x + at,
           dy + at,
           dx + at,
@@ -143,19 +148,21 @@ void input_gradient_runs(const Block& block, const T* x, const T* dy, const Inpu
           {Pack<T>::all(terms.mean_dy[g])},
           {Pack<T>::all(terms.slope[g])},
           {Pack<T>::all(terms.scale[g])},
-          {Weight ? terms.weight + p * block.plane_elements : nullptr}};
-      each_pack<T, 1>(block.length, body);
+          {Weight ? terms.weight + p * block.plane_elements : nullptr},
+          terms.ahead};
+      each_pack_into<Out>(body.dx, block.length, body);
     }
 }
 
-template <class T, bool Weight>
+template <class T, Output Out, bool Weight>
 void input_gradient_lanes(const Block& block, const T* x, const T* dy, const InputGradient<T>& terms, T* dx) noexcept {
   for (Index p = 0; p < block.planes; ++p) {
     const Index at = p * block.plane_stride;
-    GradientOfInput<T, Elements<T>, Uniform<T>, Weight> body{
+    GradientOfInput<T, Out, Elements<T>, Uniform<T>, Weight> body{
         x + at,        dy + at,         dx + at,
         {terms.mean},  {terms.mean_lo}, {terms.mean_dy},
-        {terms.slope}, {terms.scale},   {Pack<T>::all(Weight ? terms.weight[p] : T(1))}};
-    each_pack<T, 1>(block.groups, body);
+        {terms.slope}, {terms.scale},   {Pack<T>::all(Weight ? terms.weight[p] : T(1))},
+        terms.ahead};
+    each_pack_into<Out>(body.dx, block.groups, body);
   }
 }

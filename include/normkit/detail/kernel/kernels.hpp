@@ -10,6 +10,10 @@
 #include <normkit/detail/kernel/table.hpp>
 #include <normkit/detail/simd/isa.hpp>
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
+
 // The kernels, compiled once for each instruction set: the same text in a namespace of its own and inside a region in
 // which the compiler may use that set. So a program built with plain -O2 runs the widest set that its CPU has.
 // g++ turns contraction off by the region's pragma, clang by one in each function (NORMKIT_EXACT). clang 14 says by no macro
@@ -42,8 +46,6 @@ namespace normkit::detail::scalar {
 #endif
 
 #if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
-
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
 #else

@@ -74,16 +74,20 @@ struct GradientByBatch : SumsOfGradient<T> {
                             by_group.weight ? by_group.weight + tile.first : nullptr,
                             by_group.bias ? by_group.bias + tile.first : nullptr);
   }
-  void map(const Tile& tile, const TileBlock& at, const Coefficients& c) const noexcept {
+  Output output() const noexcept { return output_of(this->plan, dx, this->x, this->dy); }
+
+  void map(const Tile& tile, const TileBlock& at, const Coefficients& c, Index ahead) const noexcept {
     if (!dx) return;
+    const Maps<T>& maps = this->kernel.maps[static_cast<int>(output())];
     const Index offset = tile.offset + at.offset;
     const SavedStatistics<T> statistics = this->saved.from(tile.first);
     const auto some = [&](Index from, Index count) noexcept {
       const T* const weight = by_element(at);
       const Index start = offset + from * at.block.group_stride;
-      this->kernel.gradient[this->plan.walk()][weight ? 1 : 0](
+      maps.gradient[this->plan.walk()][weight ? 1 : 0](
           at.block.some(count), this->x + start, this->dy + start,
-          {statistics.mean + from, statistics.mean_lo + from, c.mean_dy + from, c.slope + from, c.scale + from, weight},
+          {statistics.mean + from, statistics.mean_lo + from, c.mean_dy + from, c.slope + from, c.scale + from, weight,
+           ahead},
           dx + start);
     };
     if (!c.any_careful) return some(0, tile.groups);

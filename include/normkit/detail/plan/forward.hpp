@@ -1,6 +1,7 @@
 #pragma once
 
 #include <normkit/detail/kernel/kernels.hpp>
+#include <normkit/detail/plan/output.hpp>
 #include <normkit/detail/plan/reduce.hpp>
 
 namespace normkit::detail {
@@ -63,15 +64,18 @@ struct NormalizeMap {
                                           out.scale, out.careful);
   }
 
-  void map(const Tile& tile, const TileBlock& at, const Coefficients& c) const noexcept {
+  Output output() const noexcept { return output_of(plan, y, x); }
+
+  void map(const Tile& tile, const TileBlock& at, const Coefficients& c, Index ahead) const noexcept {
+    const Maps<T>& maps = kernel.maps[static_cast<int>(output())];
     const Index offset = tile.offset + at.offset;
     const auto some = [&](Index from, Index count) noexcept {
       const T* const weight = affine.by_element ? affine.weight_at(at.element) : nullptr;
       const T* const bias = affine.by_element ? affine.bias_at(at.element) : nullptr;
       const Index start = offset + from * at.block.group_stride;
-      kernel.normalize[plan.walk()][(weight ? 1 : 0) + (bias ? 2 : 0)](
+      maps.normalize[plan.walk()][(weight ? 1 : 0) + (bias ? 2 : 0)](
           at.block.some(count), x + start,
-          {c.mean + from, c.mean_lo + from, c.scale + from, c.shift + from, weight, bias}, y + start);
+          {c.mean + from, c.mean_lo + from, c.scale + from, c.shift + from, weight, bias, ahead}, y + start);
     };
     if (!c.any_careful) return some(0, tile.groups);
     in_parts(c.careful, tile.groups, some, [&](Index g) noexcept {

@@ -45,6 +45,8 @@ class Plan {
 
   const StatView& view() const noexcept { return view_; }
   Walk walk() const noexcept { return walk_; }
+  /// Elements of a tile that lie next to each other in memory.
+  Index run() const noexcept { return walk_ == runs ? segment_ : min(view_.kept, tile_); }
   Index tiles() const noexcept { return view_.slabs * tiles_per_slab_; }
   Index blocks() const noexcept { return blocks_; }
   Index chunks() const noexcept { return chunks_; }
@@ -60,6 +62,9 @@ class Plan {
     return {slab * view_.kept + first, min(tile_, view_.kept - first),
             slab * view_.count() * view_.kept + first * view_.inner};
   }
+
+  /// A tile of as many of these groups as one has, of a view with one slab.
+  Tile some_groups(Index first, Index most) const noexcept { return {first, min(tile_, most), first * view_.inner}; }
 
   TileBlock block(const Tile& tile, Index number) const noexcept {
     const Index plane = number / segments_ * planes_, start = number % segments_ * segment_;

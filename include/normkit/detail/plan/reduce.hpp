@@ -1,6 +1,7 @@
 #pragma once
 
 #include <normkit/detail/plan/executor.hpp>
+#include <normkit/detail/plan/output.hpp>
 #include <normkit/detail/plan/plan.hpp>
 #include <normkit/detail/plan/workspace.hpp>
 
@@ -10,7 +11,8 @@
 //   merge(groups, into, count, other, more)   the partial results of `more` further elements
 //   Coefficients, coefficients(tile, Partial, out)   from them, what mapping needs: no side effects
 //   commit(tile, Partial, Coefficients)       side effects, once for each tile: statistics, gradients of parameters
-//   map(tile, block, Coefficients)            the output of one block
+//   map(tile, block, Coefficients, ahead)     the output of one block; what is `ahead` elements on is read next
+//   output()                                  whether that goes into the caches
 // An operation without a reduction has no Partial, one without an output no map.
 namespace normkit::detail {
 
@@ -20,8 +22,12 @@ concept Reduces = requires {
 };
 
 template <class Op>
-concept Maps = requires(const Op& op, const Tile& tile, const TileBlock& block, const typename Op::Coefficients& c) {
-  op.map(tile, block, c);
+concept MapsBlocks = requires(const Op& op, const Tile& tile, const TileBlock& block,
+                              const typename Op::Coefficients& c) {
+  { op.map(tile, block, c, Index()) }
+  noexcept;
+  { op.output() }
+  noexcept->std::same_as<Output>;
 };
 
 /// Blocks [begin, end) of a tile, merged from left to right. Returns the number of elements of each group.
@@ -59,23 +65,32 @@ void reduce_tile(const Plan& plan, const Op& op, const Tile& tile, typename Op::
 
 template <class Op>
 void map_blocks(const Plan& plan, const Op& op, const Tile& tile, Index begin, Index end,
-                const typename Op::Coefficients& coefficients) noexcept {
-  if constexpr (Maps<Op>) {
-    for (Index b = end; b-- > begin;) op.map(tile, plan.block(tile, b), coefficients);  // last in, first in cache
+                const typename Op::Coefficients& coefficients, Index ahead) noexcept {
+  if constexpr (MapsBlocks<Op>) {
+    for (Index b = end; b-- > begin;)
+      op.map(tile, plan.block(tile, b), coefficients, ahead);  // last in, first in cache
+    if (op.output() == Output::streamed) store_fence();
   }
 }
 
-/// Each tile whole, by one thread: read, reduced and mapped while it is in cache.
+/// One tile whole: read, reduced and mapped while it is in cache.
+template <class Op>
+void run_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) noexcept {
+  PartialStore<typename Op::Partial> store;
+  reduce_tile(plan, op, tile, store.view());
+  typename Op::Coefficients coefficients;
+  op.coefficients(tile, store.view(), coefficients);
+  op.commit(tile, store.view(), coefficients);
+  map_blocks(plan, op, tile, 0, plan.blocks(), coefficients, ahead);
+}
+
+/// Each tile by one thread.
 template <class Op>
 void run_by_tile(const Plan& plan, const Op& op, const Executor& execute) noexcept {
   execute(plan.tiles(), [&](Index number) noexcept {
     const Tile tile = plan.tile(number);
-    PartialStore<typename Op::Partial> store;
-    reduce_tile(plan, op, tile, store.view());
-    typename Op::Coefficients coefficients;
-    op.coefficients(tile, store.view(), coefficients);
-    op.commit(tile, store.view(), coefficients);
-    map_blocks(plan, op, tile, 0, plan.blocks(), coefficients);
+    const Index next = number + execute.threads();
+    run_tile(plan, op, tile, next < plan.tiles() ? plan.tile(next).offset - tile.offset : 0);
   });
 }
 
@@ -86,40 +101,107 @@ std::size_t chunk_bytes(const Plan& plan) noexcept {
   return static_cast<std::size_t>(plan.chunks()) * PartialStore<typename Op::Partial>::bytes(plan.view().stats());
 }
 
+/// The same for run_by_rows, which keeps even a single chunk.
+template <class Sums>
+std::size_t rows_bytes(const Plan& dual) noexcept {
+  return static_cast<std::size_t>(dual.chunks()) * PartialStore<typename Sums::Partial>::bytes(dual.view().stats());
+}
+
+/// Whether run_by_rows can do a view and its dual, so that blocks of rows, x and dy of them, stay in L2.
+template <Scalar T>
+bool fits_rows(const Plan& plan, const Plan& dual) noexcept {
+  constexpr Index most_bytes = Index{1} << 20, size = sizeof(T);
+  const Index rows = dual.block(dual.tile(0), 0).block.planes;
+  return plan.walk() == runs && dual.walk() == lanes && plan.view().outer == 1 &&
+         2 * size * rows * plan.view().inner <= most_bytes;
+}
+
+/// Where the partial results of chunks stand until all of them are there.
+template <class Op>
+class Chunks {
+ public:
+  Chunks(const Plan& plan, std::byte* memory) noexcept : plan_(plan), memory_(memory) {}
+
+  typename Op::Partial at(Index chunk, const Tile& tile) const noexcept {
+    using Store = PartialStore<typename Op::Partial>;
+    const Index stats = plan_.view().stats();
+    return Store::in(memory_ + static_cast<std::size_t>(chunk) * Store::bytes(stats), stats).from(tile.first);
+  }
+
+  /// All chunks of a tile, merged from left to right.
+  typename Op::Partial merged(const Op& op, const Tile& tile) const noexcept {
+    const typename Op::Partial into = at(0, tile);
+    Index count = plan_.chunk_count(0);
+    for (Index c = 1; c < plan_.chunks(); ++c) {
+      op.merge(tile.groups, into, count, at(c, tile), plan_.chunk_count(c));
+      count += plan_.chunk_count(c);
+    }
+    return into;
+  }
+
+ private:
+  const Plan& plan_;
+  std::byte* memory_;
+};
+
 /// Chunks of each tile shared among threads, for few and large groups: reduce chunks, merge them, map chunks.
 template <class Op>
 void run_by_chunk(const Plan& plan, const Op& op, const Executor& execute, std::byte* memory) noexcept {
-  using Store = PartialStore<typename Op::Partial>;
-  const Index tiles = plan.tiles(), chunks = plan.chunks(), stats = plan.view().stats();
-  const auto partial = [&](Index chunk, const Tile& tile) noexcept {
-    return Store::in(memory + static_cast<std::size_t>(chunk) * Store::bytes(stats), stats).from(tile.first);
-  };
+  const Index tiles = plan.tiles(), chunks = plan.chunks();
+  const Chunks<Op> partial(plan, memory);
   // Neighbouring tiles of one chunk follow each other: memory is walked in its own order.
   execute(chunks * tiles, [&](Index number) noexcept {
     const Tile tile = plan.tile(number % tiles);
     const Index c = number / tiles;
-    reduce_blocks(plan, op, tile, plan.chunk_begin(c), plan.chunk_end(c), partial(c, tile));
+    reduce_blocks(plan, op, tile, plan.chunk_begin(c), plan.chunk_end(c), partial.at(c, tile));
   });
   execute(tiles, [&](Index number) noexcept {
     const Tile tile = plan.tile(number);
-    Index count = plan.chunk_count(0);
-    for (Index c = 1; c < chunks; ++c) {
-      op.merge(tile.groups, partial(0, tile), count, partial(c, tile), plan.chunk_count(c));
-      count += plan.chunk_count(c);
-    }
+    const typename Op::Partial all = partial.merged(op, tile);
     typename Op::Coefficients coefficients;
-    op.coefficients(tile, partial(0, tile), coefficients);
-    op.commit(tile, partial(0, tile), coefficients);
+    op.coefficients(tile, all, coefficients);
+    op.commit(tile, all, coefficients);
   });
-  if constexpr (Maps<Op>) {
+  if constexpr (MapsBlocks<Op>) {
     execute(chunks * tiles, [&](Index number) noexcept {
       const Index last = chunks * tiles - 1 - number, c = last / tiles;
       const Tile tile = plan.tile(last % tiles);
       typename Op::Coefficients coefficients;
-      op.coefficients(tile, partial(0, tile), coefficients);
-      map_blocks(plan, op, tile, plan.chunk_begin(c), plan.chunk_end(c), coefficients);
+      op.coefficients(tile, partial.at(0, tile), coefficients);
+      map_blocks(plan, op, tile, plan.chunk_begin(c), plan.chunk_end(c), coefficients, 0);
     });
   }
+}
+
+/// Sums over the dual view, whose rows are the groups of `op`, and `op` itself, in one pass over memory: a block of rows is
+/// added to the sums, and then its groups are done while they are in cache. The same bits as one after the other.
+template <class Sums, class Op>
+void run_by_rows(const Plan& dual, const Sums& sums, const Plan& plan, const Op& op, const Executor& execute,
+                 std::byte* memory) noexcept {
+  const Chunks<Sums> partial(dual, memory);
+  execute(dual.chunks(), [&](Index c) noexcept {
+    PartialStore<typename Sums::Partial> store;
+    Index count = 0;
+    for (Index b = dual.chunk_begin(c); b < dual.chunk_end(c); ++b) {
+      for (Index t = 0; t < dual.tiles(); ++t) {
+        const Tile tile = dual.tile(t);
+        const TileBlock block = dual.block(tile, b);
+        sums.reduce(tile, block, count == 0 ? partial.at(c, tile) : store.view());
+        if (count > 0) sums.merge(tile.groups, partial.at(c, tile), count, store.view(), block.block.elements());
+      }
+      const TileBlock rows = dual.block(dual.tile(0), b);
+      for (Index done = 0; done < rows.block.planes;) {
+        const Tile tile = plan.some_groups(rows.element + done, rows.block.planes - done);
+        run_tile(plan, op, tile, 0);
+        done += tile.groups;
+      }
+      count += rows.block.elements();
+    }
+  });
+  execute(dual.tiles(), [&](Index number) noexcept {
+    const Tile tile = dual.tile(number);
+    sums.commit(tile, partial.merged(sums, tile), {});
+  });
 }
 
 /// Tiles where there are enough of them for the threads, or no memory for partial results; chunks otherwise.
@@ -142,7 +224,7 @@ void map_only(const Plan& plan, const Op& op, const Executor& execute) noexcept 
     const Index c = number / tiles;
     typename Op::Coefficients coefficients;
     op.coefficients(tile, coefficients);
-    map_blocks(plan, op, tile, plan.chunk_begin(c), plan.chunk_end(c), coefficients);
+    map_blocks(plan, op, tile, plan.chunk_begin(c), plan.chunk_end(c), coefficients, 0);
   });
 }
 

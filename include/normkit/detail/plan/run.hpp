@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include <normkit/detail/plan/backward.hpp>
 
 // What the layers and the core header call: an executor, a view and pointers in, results out. Nothing here can fail.
@@ -52,13 +54,21 @@ std::size_t element_bytes(const StatView& view, bool by_element) noexcept {
   return by_element ? aligned(static_cast<std::size_t>(view.stats()) * sizeof(T)) : 0;
 }
 
+/// The same and, where rows are done in one pass, room for their sums: all that one thread needs.
+template <Scalar T>
+std::size_t lone_backward_bytes(const StatView& view, bool by_element) noexcept {
+  if (!by_element) return 0;
+  const Plan dual(view.dual());
+  return element_bytes<T>(view, true) + (fits_rows<T>(Plan(view), dual) ? rows_bytes<GradientOfElements<T>>(dual) : 0);
+}
+
 /// The same and, where chunks can be shared, room for the sums over groups or over the dual view.
 template <Scalar T>
 std::size_t backward_bytes(const StatView& view, bool by_element) noexcept {
   const std::size_t sums = chunk_bytes<GradientByBatch<T>>(Plan(view));
   if (!by_element) return sums;
-  const std::size_t dual = element_bytes<T>(view, true) + chunk_bytes<GradientOfElements<T>>(Plan(view.dual()));
-  return sums < dual ? dual : sums;
+  const std::size_t elements = element_bytes<T>(view, true) + chunk_bytes<GradientOfElements<T>>(Plan(view.dual()));
+  return std::max({sums, elements, lone_backward_bytes<T>(view, true)});
 }
 
 /// A backward pass: which gradients, from what, whereto. Parameters go by group or by element as `affine` says.
@@ -72,24 +82,25 @@ struct BackwardCall {
   ParameterSink<T> gradient;  // null where not asked for
 };
 
-template <Scalar T>
-void gradient_of_elements(const Executor& execute, const BackwardCall<T>& call, std::byte* memory) noexcept {
-  const Plan plan(call.view.dual());
-  auto* const rstd = reinterpret_cast<T*>(memory);
-  const bool careful = scalar::round_rstd<T>(call.view.stats(), call.saved, rstd);
-  const GradientOfElements<T> op{{kernels<T>(), plan, call.saved, call.x, call.dy}, rstd, careful, call.gradient};
-  reduce_and_map(plan, op, execute, memory + element_bytes<T>(call.view, true));
-}
-
-/// Gradients of a forward that used the statistics of its input. Parameters come first: dx may overwrite x or dy.
+/// Gradients of a forward that used the statistics of its input. Where parameters go by element their gradients come
+/// first, at least within a block of rows: dx may overwrite x or dy.
 template <Scalar T>
 void backward_by_batch(const Executor& execute, const BackwardCall<T>& call, std::byte* memory) noexcept {
-  if (call.affine.by_element && call.gradient) gradient_of_elements(execute, call, memory);
-  const ParameterSink<T> by_group = call.affine.by_element ? ParameterSink<T>{} : call.gradient;
-  if (!call.dx && !by_group) return;
   const Plan plan(call.view);
+  const bool by_element = call.affine.by_element && call.gradient;
+  const ParameterSink<T> by_group = call.affine.by_element ? ParameterSink<T>{} : call.gradient;
   const GradientByBatch<T> op{{kernels<T>(), plan, call.saved, call.x, call.dy}, call.affine, by_group, call.dx};
-  reduce_and_map(plan, op, execute, memory);
+  if (by_element) {
+    const Plan dual(call.view.dual());
+    auto* const rstd = reinterpret_cast<T*>(memory);
+    const bool careful = scalar::round_rstd<T>(call.view.stats(), call.saved, rstd);
+    const GradientOfElements<T> sums{{kernels<T>(), dual, call.saved, call.x, call.dy}, rstd, careful, call.gradient};
+    std::byte* const rest = memory + element_bytes<T>(call.view, true);
+    if (call.dx && fits_rows<T>(plan, dual) && dual.chunks() >= execute.threads())
+      return run_by_rows(dual, sums, plan, op, execute, rest);
+    reduce_and_map(dual, sums, execute, rest);
+  }
+  if (call.dx || by_group) reduce_and_map(plan, op, execute, memory);
 }
 
 /// Gradients of a forward with given statistics, parameters by group.

@@ -25,6 +25,14 @@ NORMKIT_INLINE void store(Pack<T> pack, T* to, [[maybe_unused]] Index n) {
     store_part(pack, to, n);
 }
 
+template <bool Whole, Output Out, class T>
+NORMKIT_INLINE void put(Pack<T> pack, T* to, Index n) {
+  if constexpr (Whole && Out == Output::streamed)
+    stream(pack, to);
+  else
+    store<Whole>(pack, to, n);
+}
+
 template <bool Whole, class T>
 NORMKIT_INLINE void add_to(T* to, Index n, Pack<T> pack) {
   NORMKIT_EXACT
@@ -61,6 +69,22 @@ NORMKIT_INLINE void rounds(Index length, Body& body, std::integer_sequence<int, 
 template <class T, int Slots, class Body>
 NORMKIT_INLINE void each_pack(Index length, Body& body) {
   rounds<T>(length, body, std::make_integer_sequence<int, Slots>{});
+}
+
+/// The same for bodies that write a run and sum nothing. What is streamed begins at a whole register of the output.
+template <Output Out, class T, class Body>
+NORMKIT_INLINE void each_pack_into(const T* out, Index length, Body& body) {
+  constexpr int width = Pack<T>::width;
+  Index i = 0;
+  if constexpr (Out == Output::streamed) {
+    const Index past = static_cast<Index>(std::bit_cast<std::uintptr_t>(out) / sizeof(T) % width);
+    if (past > 0) {
+      i = least(width - past, length);
+      body.template step<false, 0>(0, i);
+    }
+  }
+  for (; i + width <= length; i += width) body.template step<true, 0>(i, width);
+  if (i < length) body.template step<false, 0>(i, length - i);
 }
 
 /// The upper half of each span of 2 * Half lanes moved onto the lower half.

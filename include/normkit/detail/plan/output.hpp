@@ -1,0 +1,34 @@
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include <normkit/detail/plan/plan.hpp>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
+
+namespace normkit::detail {
+
+/// Outputs of this many bytes are streamed: no cache that one call may count on holds them until they are read.
+inline constexpr Index streamed_bytes = Index{16} << 20;
+
+/// Whether an output goes into the caches: if it fits, if it overwrites an input, which is in them already, or if its runs
+/// are so short that lines would be written in pieces. It decides nothing but speed.
+template <Scalar T, class... Inputs>
+Output output_of(const Plan& plan, const T* out, const Inputs*... inputs) noexcept {
+  constexpr Index size = sizeof(T), shortest_run = 256;
+  const bool is_aligned = std::bit_cast<std::uintptr_t>(out) % sizeof(T) == 0;
+  const bool streams = plan.view().size() * size >= streamed_bytes && plan.run() * size >= shortest_run && is_aligned;
+  return streams && ((out != inputs) && ...) ? Output::streamed : Output::cached;
+}
+
+/// What was streamed can be seen by other threads from here on.
+inline void store_fence() noexcept {
+#if defined(__x86_64__) && defined(__GNUC__)
+  _mm_sfence();
+#endif
+}
+
+}  // namespace normkit::detail

@@ -1,0 +1,28 @@
+// Stores that go past the caches, and loads ahead of time: included once for each instruction set, after partial.inl.hpp.
+// An output larger than the last-level cache is read by nobody soon. Written past the caches it need not be read first,
+// and leaves in them what is still needed.
+
+/// `to` is aligned to a whole register. Other threads see the value only after store_fence().
+template <class T>
+NORMKIT_INLINE void stream(Pack<T> pack, T* to) {
+  pack.store(to);
+}
+#if defined(__x86_64__) && NORMKIT_VECTOR_EXTENSIONS
+#if NORMKIT_TARGET_AVX512
+NORMKIT_INLINE void stream(Pack<float> pack, float* to) { _mm512_stream_ps(to, pack.raw); }
+NORMKIT_INLINE void stream(Pack<double> pack, double* to) { _mm512_stream_pd(to, pack.raw); }
+#elif NORMKIT_TARGET_AVX2
+NORMKIT_INLINE void stream(Pack<float> pack, float* to) { _mm256_stream_ps(to, pack.raw); }
+NORMKIT_INLINE void stream(Pack<double> pack, double* to) { _mm256_stream_pd(to, pack.raw); }
+#elif NORMKIT_PACK_BYTES == 16
+NORMKIT_INLINE void stream(Pack<float> pack, float* to) { _mm_stream_ps(to, pack.raw); }
+NORMKIT_INLINE void stream(Pack<double> pack, double* to) { _mm_stream_pd(to, pack.raw); }
+#endif
+#endif
+
+/// Asks for the cache line at `from`, in L2. It may lie anywhere: nothing is read that the program could see.
+NORMKIT_INLINE void prefetch([[maybe_unused]] const void* from) {
+#if defined(__GNUC__)
+  __builtin_prefetch(from, 0, 2);
+#endif
+}
