@@ -19,13 +19,14 @@ struct Block {
 };
 
 /// The most groups that one call of a kernel takes: what is kept of them stands in arrays of this length on the stack.
-inline constexpr Index max_groups = 256;
+inline constexpr Index max_groups = 512;
 
 /// Rows that a kernel across lanes adds up in a register before it goes on to the next columns.
 inline constexpr Index rows_at_once = 8;
 
-/// Where an output goes: into the caches, or past them.
-enum class Output : int { cached = 0, streamed = 1 };
+/// Where an output goes. Of a tensor that L2 holds nothing needs to be asked for ahead of time; else what is read next is,
+/// and the output goes into the larger caches, or past them.
+enum class Output : int { near = 0, far = 1, streamed = 2 };
 
 /// The kinds of sums: on the view itself (statistics by group), without or with a weight by element; or on its dual
 /// (statistics by element), which gives the gradients of per-element parameters.

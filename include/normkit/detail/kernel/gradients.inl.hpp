@@ -83,6 +83,8 @@ struct ColumnGradients {
         row.rstd = {Pack<T>::all(centre.rstd[r])};
       }
       if constexpr (weighted) row.weight = {Pack<T>::all(centre.weight[r])};
+      prefetch(row.x + rows * stride);
+      prefetch(row.dy + rows * stride);
       row.template step<Whole, 0>(0, n);
     }
     add_to<Whole>(sum + c, n, row.sums.first[0][0]);
@@ -126,7 +128,7 @@ struct GradientOfInput {
     Pack<T> d = load<Whole>(dy + i, n, zero);
     if constexpr (Weight) d = d * weight.template at<Whole>(i, n);
     d = (d - mean_dy.template at<Whole>(i, n)) - xc * slope.template at<Whole>(i, n);
-    if constexpr (Out == Output::streamed) {
+    if constexpr (Out != Output::near) {
       prefetch(x + i + ahead);
       prefetch(dy + i + ahead);
     }

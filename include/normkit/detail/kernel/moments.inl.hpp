@@ -85,7 +85,7 @@ struct ColumnSums {
 template <class T>
 struct ColumnSquares {
   const T* x;
-  Index rows, stride;
+  Index rows, stride, ahead;
   const T* mean;
   T *sum, *squares;
 
@@ -96,6 +96,7 @@ struct ColumnSquares {
     Pack<T> s = zero, q = zero;
     for (Index r = 0; r < rows; ++r) {
       const Pack<T> d = load<Whole>(x + r * stride + c, n, m) - m;
+      prefetch(x + r * stride + c + ahead);
       s = s + d;
       q = q + d * d;
     }
@@ -123,7 +124,7 @@ void moments_lanes(const Block& block, const T* x, Moments<T> out) noexcept {
     mean[c] = pivot[c] + sum[c] / n;
     sum[c] = squares[c] = T(0);
   }
-  ColumnSquares<T> second{x, 0, block.plane_stride, mean, sum, squares};
+  ColumnSquares<T> second{x, 0, block.plane_stride, block.planes * block.plane_stride, mean, sum, squares};
   for (Index r = 0; r < block.planes; r += rows_at_once) {
     second.x = x + r * block.plane_stride;
     second.rows = least(rows_at_once, block.planes - r);

@@ -25,7 +25,7 @@ struct Kernels {
 
   MomentsOf moments[2];  // [walk]
   SumsOf sums[2][3];     // [walk][SumKind]
-  Maps<T> maps[2];       // [Output]
+  Maps<T> maps[3];       // [Output]
 };
 
 }  // namespace normkit::detail

@@ -21,7 +21,8 @@ Output output_of(const Plan& plan, const T* out, const Inputs*... inputs) noexce
   constexpr Index size = sizeof(T), shortest_run = 256;
   const bool is_aligned = std::bit_cast<std::uintptr_t>(out) % sizeof(T) == 0;
   const bool streams = plan.view().size() * size >= streamed_bytes && plan.run() * size >= shortest_run && is_aligned;
-  return streams && ((out != inputs) && ...) ? Output::streamed : Output::cached;
+  if (plan.view().size() <= Plan::cached_elements) return Output::near;
+  return streams && ((out != inputs) && ...) ? Output::streamed : Output::far;
 }
 
 /// What was streamed can be seen by other threads from here on.

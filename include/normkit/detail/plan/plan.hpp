@@ -23,6 +23,9 @@ struct TileBlock {
 /// this machine's caches or the number of threads. How many groups a tile has decides nothing but speed.
 class Plan {
  public:
+  /// 512 kB of float: what is surely in L2 after a first pass.
+  static constexpr Index cached_elements = 131072;
+
   explicit Plan(const StatView& view) noexcept : view_(view), walk_(view.inner > 1 ? runs : lanes) {
     if (walk_ == runs && view.inner >= block_elements) {
       segments_ = ceil_div(view.inner, block_elements);
@@ -36,7 +39,7 @@ class Plan {
     }
     if (planes_ > view.outer) planes_ = view.outer;
     blocks_ = ceil_div(view.outer, planes_) * segments_;
-    const Index across = walk_ == runs ? 1 : min(view.kept, max_groups);
+    const Index across = walk_ == runs ? 1 : min(view.kept, chunk_columns);
     blocks_per_chunk_ = max(ceil_div(chunk_elements, planes_ * segment_ * across), ceil_div(blocks_, max_chunks));
     chunks_ = ceil_div(blocks_, blocks_per_chunk_);
     tile_ = walk_ == lanes ? max_groups : clamp(block_elements / (planes_ * segment_ * blocks_), 1, run_groups);
@@ -66,6 +69,15 @@ class Plan {
   /// A tile of as many of these groups as one has, of a view with one slab.
   Tile some_groups(Index first, Index most) const noexcept { return {first, min(tile_, most), first * view_.inner}; }
 
+  /// How far in memory a thread's next read is from the block that it maps, with blocks taken last to first: the block
+  /// before, or where this tile is in cache the next tile's, `step` tiles on.
+  Index ahead(Index number, Index step) const noexcept {
+    const Tile here = tile(number);
+    const bool in_cache = here.groups * view_.count() <= cached_elements;
+    if (in_cache && number + step < tiles()) return tile(number + step).offset - here.offset;
+    return block(here, 0).offset - block(here, min(1, blocks_ - 1)).offset;
+  }
+
   TileBlock block(const Tile& tile, Index number) const noexcept {
     const Index plane = number / segments_ * planes_, start = number % segments_ * segment_;
     const Index row = view_.kept * view_.inner;
@@ -80,6 +92,7 @@ class Plan {
   // mean more merging, longer ones longer chains of roundings.
   static constexpr Index lane_count = 32, lane_chain = 128, block_elements = lane_count * lane_chain;
   static constexpr Index chunk_elements = 65536;  // what is worth handing to a thread, about 10 us
+  static constexpr Index chunk_columns = 256;     // of a view across lanes, that count for it
   static constexpr Index max_chunks = 64;         // bounds the scratch: 64 partial results for each statistic
   static constexpr Index run_groups = 8;          // short rows at a time, so that the latencies of their sums overlap
 

@@ -87,11 +87,8 @@ void run_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) noe
 /// Each tile by one thread.
 template <class Op>
 void run_by_tile(const Plan& plan, const Op& op, const Executor& execute) noexcept {
-  execute(plan.tiles(), [&](Index number) noexcept {
-    const Tile tile = plan.tile(number);
-    const Index next = number + execute.threads();
-    run_tile(plan, op, tile, next < plan.tiles() ? plan.tile(next).offset - tile.offset : 0);
-  });
+  execute(plan.tiles(),
+          [&](Index number) noexcept { run_tile(plan, op, plan.tile(number), plan.ahead(number, execute.threads())); });
 }
 
 /// The memory that run_by_chunk needs: a partial result for each chunk and group.
@@ -168,7 +165,7 @@ void run_by_chunk(const Plan& plan, const Op& op, const Executor& execute, std::
       const Tile tile = plan.tile(last % tiles);
       typename Op::Coefficients coefficients;
       op.coefficients(tile, partial.at(0, tile), coefficients);
-      map_blocks(plan, op, tile, plan.chunk_begin(c), plan.chunk_end(c), coefficients, 0);
+      map_blocks(plan, op, tile, plan.chunk_begin(c), plan.chunk_end(c), coefficients, plan.ahead(last % tiles, -1));
     });
   }
 }
@@ -192,7 +189,7 @@ void run_by_rows(const Plan& dual, const Sums& sums, const Plan& plan, const Op&
       const TileBlock rows = dual.block(dual.tile(0), b);
       for (Index done = 0; done < rows.block.planes;) {
         const Tile tile = plan.some_groups(rows.element + done, rows.block.planes - done);
-        run_tile(plan, op, tile, 0);
+        run_tile(plan, op, tile, rows.block.planes * plan.view().inner);
         done += tile.groups;
       }
       count += rows.block.elements();
@@ -224,7 +221,7 @@ void map_only(const Plan& plan, const Op& op, const Executor& execute) noexcept 
     const Index c = number / tiles;
     typename Op::Coefficients coefficients;
     op.coefficients(tile, coefficients);
-    map_blocks(plan, op, tile, plan.chunk_begin(c), plan.chunk_end(c), coefficients, 0);
+    map_blocks(plan, op, tile, plan.chunk_begin(c), plan.chunk_end(c), coefficients, plan.ahead(number % tiles, 1));
   });
 }
 
