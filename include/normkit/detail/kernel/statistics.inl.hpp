@@ -62,13 +62,12 @@ void check_sums(const Block& block, const T* x, const T* dy, SavedStatistics<T> 
                 GradientSums<T> sums) noexcept {
   NORMKIT_EXACT
   const auto has_exponent = [&](Index g) { return kind.careful || (!kind.dual && statistics.exponent[g] != 0); };
-  bool fine = true;
+  bool fine = !kind.careful;
+  for (Index g = 0; !kind.dual && g < block.groups; ++g) fine &= statistics.exponent[g] == 0;
   for (Index g = 0; g < block.groups; ++g) {
     sums.dy_exponent[g] = 0;
     sums.dy_x_exponent[g] = 0;
-    fine &= bounded<T>(nearest(sums.dy[g]));
-    fine &= ordinary<T>(nearest(sums.dy_x[g]));
-    fine &= !has_exponent(g);
+    fine &= bounded<T>(nearest(sums.dy[g])) & ordinary<T>(nearest(sums.dy_x[g]));
   }
   for (Index g = 0; !fine && g < block.groups; ++g) {
     const double sum_x = nearest(sums.dy_x[g]);
@@ -203,20 +202,23 @@ bool gradient_means(Index groups, GradientSums<T> sums, Index n, SavedStatistics
   return any;
 }
 
+/// old + sum * 2^exponent. A double holds whatever floats add up to.
+template <class T>
+NORMKIT_INLINE T added(T old, Wide<T> sum, int exponent) {
+  NORMKIT_EXACT
+  constexpr bool holds_all = std::is_same_v<Exponent<T>, NoExponent>;
+  if (holds_all || (exponent == 0 && bounded<T>(static_cast<double>(old)) && bounded<T>(nearest(sum))))
+    return narrow<T>(widen<T>(static_cast<double>(old)) + sum);
+  return narrow<T>((Shifted<T>::of(old) + Shifted<T>{sum, exponent}).plain());
+}
+
 /// Adds the sums to the gradients of the parameters, null where not asked for; rstd null where the sums have it in
 /// them.
 template <class T>
 void add_gradients(Index groups, GradientSums<T> sums, const double* rstd, T* weight_grad, T* bias_grad) noexcept {
   NORMKIT_EXACT
-  const auto added = [](T old, Wide<T> sum, int exponent) {
-    if (exponent == 0 && bounded<T>(static_cast<double>(old)) && bounded<T>(nearest(sum)))
-      return narrow<T>(widen<T>(static_cast<double>(old)) + sum);
-    return narrow<T>((Shifted<T>::of(old) + Shifted<T>{sum, exponent}).plain());
-  };
-  for (Index g = 0; g < groups; ++g) {
-    if (weight_grad)
-      weight_grad[g] =
-          added(weight_grad[g], rstd ? sums.dy_x[g] * widen<T>(rstd[g]) : sums.dy_x[g], sums.dy_x_exponent[g]);
-    if (bias_grad) bias_grad[g] = added(bias_grad[g], sums.dy[g], sums.dy_exponent[g]);
-  }
+  for (Index g = 0; bias_grad && g < groups; ++g) bias_grad[g] = added(bias_grad[g], sums.dy[g], sums.dy_exponent[g]);
+  for (Index g = 0; weight_grad && g < groups; ++g)
+    weight_grad[g] =
+        added(weight_grad[g], rstd ? sums.dy_x[g] * widen<T>(rstd[g]) : sums.dy_x[g], sums.dy_x_exponent[g]);
 }
