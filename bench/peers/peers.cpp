@@ -71,7 +71,7 @@ class Runner {
 };
 
 struct Settings {
-  int rounds = 15;
+  int rounds = 9;
   std::string csv, only;
   std::vector<std::string> files;
 };

@@ -51,6 +51,10 @@ class Plan {
   /// Elements of a tile that lie next to each other in memory.
   Index run() const noexcept { return walk_ == runs ? segment_ : min(view_.kept, tile_); }
   Index tiles() const noexcept { return view_.slabs * tiles_per_slab_; }
+  /// As many as are worth handing to a thread, where enough are left for the others.
+  Index tiles_per_task(Index threads) const noexcept {
+    return clamp(chunk_elements / (tile_ * view_.count()), 1, ceil_div(tiles(), 4 * threads));
+  }
   Index blocks() const noexcept { return blocks_; }
   Index chunks() const noexcept { return chunks_; }
   Index chunk_begin(Index chunk) const noexcept { return chunk * blocks_per_chunk_; }
@@ -73,8 +77,9 @@ class Plan {
   /// before, or where this tile is in cache the next tile's, `step` tiles on.
   Index ahead(Index number, Index step) const noexcept {
     const Tile here = tile(number);
+    const Index next = number + step;
     const bool in_cache = here.groups * view_.count() <= cached_elements;
-    if (in_cache && number + step < tiles()) return tile(number + step).offset - here.offset;
+    if (in_cache && next >= 0 && next < tiles()) return tile(next).offset - here.offset;
     return block(here, 0).offset - block(here, min(1, blocks_ - 1)).offset;
   }
 

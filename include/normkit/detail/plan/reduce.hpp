@@ -69,6 +69,13 @@ void map_blocks(const Plan& plan, const Op& op, const Tile& tile, Index begin, I
   if constexpr (MapsBlocks<Op>) {
     for (Index b = end; b-- > begin;)
       op.map(tile, plan.block(tile, b), coefficients, ahead);  // last in, first in cache
+  }
+}
+
+/// Ends a task: what it has streamed can be seen by all threads.
+template <class Op>
+void publish([[maybe_unused]] const Op& op) noexcept {
+  if constexpr (MapsBlocks<Op>) {
     if (op.output() == Output::streamed) store_fence();
   }
 }
@@ -84,11 +91,16 @@ void run_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) noe
   map_blocks(plan, op, tile, 0, plan.blocks(), coefficients, ahead);
 }
 
-/// Each tile by one thread.
+/// Each tile by one thread, some of them at a time.
 template <class Op>
 void run_by_tile(const Plan& plan, const Op& op, const Executor& execute) noexcept {
-  execute(plan.tiles(),
-          [&](Index number) noexcept { run_tile(plan, op, plan.tile(number), plan.ahead(number, execute.threads())); });
+  const Index threads = execute.threads(), each = plan.tiles_per_task(threads), tiles = plan.tiles();
+  execute(ceil_div(tiles, each), [&](Index task) noexcept {
+    const Index end = (task + 1) * each < tiles ? (task + 1) * each : tiles;
+    for (Index t = task * each; t < end; ++t)
+      run_tile(plan, op, plan.tile(t), plan.ahead(t, t + 1 < end ? 1 : (threads - 1) * each + 1));
+    publish(op);
+  });
 }
 
 /// The memory that run_by_chunk needs: a partial result for each chunk and group.
@@ -166,6 +178,7 @@ void run_by_chunk(const Plan& plan, const Op& op, const Executor& execute, std::
       typename Op::Coefficients coefficients;
       op.coefficients(tile, partial.at(0, tile), coefficients);
       map_blocks(plan, op, tile, plan.chunk_begin(c), plan.chunk_end(c), coefficients, plan.ahead(last % tiles, -1));
+      publish(op);
     });
   }
 }
@@ -194,6 +207,7 @@ void run_by_rows(const Plan& dual, const Sums& sums, const Plan& plan, const Op&
       }
       count += rows.block.elements();
     }
+    publish(op);
   });
   execute(dual.tiles(), [&](Index number) noexcept {
     const Tile tile = dual.tile(number);
@@ -222,6 +236,7 @@ void map_only(const Plan& plan, const Op& op, const Executor& execute) noexcept 
     typename Op::Coefficients coefficients;
     op.coefficients(tile, coefficients);
     map_blocks(plan, op, tile, plan.chunk_begin(c), plan.chunk_end(c), coefficients, plan.ahead(number % tiles, 1));
+    publish(op);
   });
 }
 

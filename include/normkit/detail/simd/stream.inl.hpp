@@ -1,5 +1,5 @@
 // Stores that go past the caches, and loads ahead of time: included once for each instruction set, after partial.inl.hpp.
-// An output larger than the last-level cache is read by nobody soon. Written past the caches it need not be read first,
+// A large output is out of the caches before anybody reads it. Written past the caches it need not be read first,
 // and leaves in them what is still needed.
 
 /// `to` is aligned to a whole register. Other threads see the value only after store_fence().
