@@ -67,7 +67,8 @@ void check_sums(const Block& block, const T* x, const T* dy, SavedStatistics<T> 
   for (Index g = 0; g < block.groups; ++g) {
     sums.dy_exponent[g] = 0;
     sums.dy_x_exponent[g] = 0;
-    fine &= bounded<T>(nearest(sums.dy[g])) & ordinary<T>(nearest(sums.dy_x[g]));
+    fine &= bounded<T>(nearest(sums.dy[g]));
+    fine &= ordinary<T>(nearest(sums.dy_x[g]));
   }
   for (Index g = 0; !fine && g < block.groups; ++g) {
     const double sum_x = nearest(sums.dy_x[g]);
