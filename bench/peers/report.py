@@ -56,7 +56,7 @@ class Row:
 
     @property
     def limit(self):
-        return min(self.seconds[name] for name in LIMITS if name in self.seconds)
+        return min((self.seconds[name] for name in LIMITS if name in self.seconds), default=0.0)
 
     @property
     def ratio(self):
