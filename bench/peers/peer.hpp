@@ -1,9 +1,11 @@
 // What is asked of each library. No header of one is seen by another.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 

@@ -71,13 +71,11 @@ std::vector<Row> read_rows(const std::filesystem::path& path) {
       Row row = parse(line);
       row.network = path.stem().string();
       const bool images = row.is_batch_norm && row.extents.size() > 2;
-      if (images && !row.column_major) rows.push_back(channels_last(row));
+      const Row given = row;
       if (images) row.shape += " NCHW";
-      if (row.column_major) {
-        row.shape += " ColMajor";
-        row = reversed(row);
-      }
-      rows.insert(images && !row.column_major ? rows.end() - 1 : rows.end(), row);
+      if (row.column_major) row.shape += " ColMajor";
+      rows.push_back(row.column_major ? reversed(row) : row);
+      if (images && !row.column_major) rows.push_back(channels_last(given));
     } catch (const std::exception& error) {
       throw std::runtime_error(path.string() + ":" + std::to_string(number) + ": " + error.what());
     }

@@ -96,7 +96,7 @@ void backward_per_channel(const T* x, Channels shape, const double* mean, const 
 }
 
 /// Shapes   x, dy, dx as `Tokens` says; mean, var (tokens); the others (features); weight, dx and both gradients may be null
-/// Memory   dx may be x or dy; allocates a few numbers for each token and feature
+/// Memory   dx may be x or dy; allocates a number for each token and up to 64 sums for each feature
 template <detail::Scalar T>
 void backward_per_token(const T* x, Tokens shape, const double* mean, const double* var, double eps,
                         Pointer<const T> weight, const T* dy, Pointer<T> dx, Pointer<T> dweight, Pointer<T> dbias) {

@@ -92,12 +92,12 @@ template <class T>
 std::vector<Way<T>> outputs() {
   std::vector<Way<T>> all;
   for (const auto& set : kernel_sets::all<T>())
-    for (const nk::Output out : {nk::Output::near, nk::Output::far, nk::Output::streamed})
+    for (const nk::Output out : {nk::Output::cached, nk::Output::prefetched, nk::Output::streamed})
       for (const Index shift : {0, 1, 3}) all.push_back({set, static_cast<int>(out), shift});
   return all;
 }
 
-/// Where the streamed kernels look ahead there need be no memory.
+/// Where kernels ask ahead of time there need be no memory.
 constexpr Index ahead = 1 << 20;
 
 template <class T>

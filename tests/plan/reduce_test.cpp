@@ -113,6 +113,17 @@ TYPED_TEST(Reduce, RowsInOnePassGiveTheSameBitsAsInTwo) {
   }
 }
 
+/// Few long rows have as many sums of features as elements: their backward does without.
+TYPED_TEST(Reduce, BackwardNeedsLessMemoryThanItsInput) {
+  using T = TypeParam;
+  for (const nk::StatView& view : std::vector<nk::StatView>{
+           {1, 1, 1, 64}, {1, 1, 1, 131072}, {1, 1, 3, 40000}, {1, 1, 32, 768}, {1, 1, 33, 768}, {1, 1, 4096, 768}}) {
+    const std::size_t input = size(view.size()) * sizeof(T);
+    EXPECT_LT(nk::backward_bytes<T>(view, true), input) << view.kept << " rows of " << view.inner;
+    EXPECT_LE(nk::lone_backward_bytes<T>(view, true), nk::backward_bytes<T>(view, true));
+  }
+}
+
 TYPED_TEST(Reduce, ThePartialResultsOfEveryChunkAreAligned) {
   using T = TypeParam;
   for (const Index groups : {1, 2, 3, 7, 256})

@@ -30,7 +30,7 @@ inline constexpr Kernels<T> kernels{
       &sum_gradients_runs<T, SumKind::dual>},
      {&sum_gradients_lanes<T, SumKind::plain>, &sum_gradients_lanes<T, SumKind::weighted>,
       &sum_gradients_lanes<T, SumKind::dual>}},
-    {maps<T, Output::near>, maps<T, Output::far>, maps<T, Output::streamed>},
+    {maps<T, Output::cached>, maps<T, Output::prefetched>, maps<T, Output::streamed>},
 };
 
 #include <normkit/detail/simd/end.inl.hpp>

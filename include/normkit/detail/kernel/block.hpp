@@ -24,9 +24,9 @@ inline constexpr Index max_groups = 512;
 /// Rows that a kernel across lanes adds up in a register before it goes on to the next columns.
 inline constexpr Index rows_at_once = 8;
 
-/// Where an output goes. Of a tensor that L2 holds nothing needs to be asked for ahead of time; else what is read next is,
-/// and the output goes into the larger caches, or past them.
-enum class Output : int { near = 0, far = 1, streamed = 2 };
+/// How an output is written. `cached`: L2 holds the tensor. Else kernels ask for what is read next, `ahead` elements after
+/// an input, and the output goes into the larger caches (`prefetched`) or past them (`streamed`).
+enum class Output : int { cached = 0, prefetched = 1, streamed = 2 };
 
 /// The kinds of sums: on the view itself (statistics by group), without or with a weight by element; or on its dual
 /// (statistics by element), which gives the gradients of per-element parameters.
@@ -89,8 +89,6 @@ struct Statistics {
 /// The same to be read.
 template <Scalar T>
 using SavedStatistics = Statistics<const T, const double, const int>;
-
-/// What is `ahead` elements after an input is read next: where the output is streamed, it is asked for in good time.
 
 /// y = ((x - mean) - mean_lo) * scale + shift. By group: mean, mean_lo, scale, shift. Where weight or bias are not null
 /// they are by element of the group:  y = ((x - mean) - mean_lo) * scale * weight + bias.

@@ -128,7 +128,7 @@ struct GradientOfInput {
     Pack<T> d = load<Whole>(dy + i, n, zero);
     if constexpr (Weight) d = d * weight.template at<Whole>(i, n);
     d = (d - mean_dy.template at<Whole>(i, n)) - xc * slope.template at<Whole>(i, n);
-    if constexpr (Out != Output::near) {
+    if constexpr (Out != Output::cached) {
       prefetch(x + i + ahead);
       prefetch(dy + i + ahead);
     }

@@ -38,7 +38,7 @@ struct Normalize {
     if constexpr (Weight) v = v * weight.template at<Whole>(i, n);
     if constexpr (Bias) v = v + bias.template at<Whole>(i, n);
     if constexpr (!Weight && !Bias) v = v + shift.template at<Whole>(i, n);
-    if constexpr (Out != Output::near) prefetch(x + i + ahead);
+    if constexpr (Out != Output::cached) prefetch(x + i + ahead);
     put<Whole, Out>(v, y + i, n);
   }
 };

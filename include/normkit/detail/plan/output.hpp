@@ -14,16 +14,17 @@ namespace normkit::detail {
 /// Outputs of this many bytes are streamed: with x they fill a last-level cache of 32 MB.
 inline constexpr Index streamed_bytes = Index{16} << 20;
 
-/// Whether an output goes into the caches: if it fits, if it overwrites an input, which is in them already, or if its runs
-/// are so short that lines would be written in pieces. It decides nothing but speed.
+/// How an output is written: past the caches if it is large, and neither absent, nor in place of an input, which is in them
+/// already, nor of short runs, nor misaligned. It decides nothing but speed.
 template <Scalar T, class... Inputs>
 Output output_of(const Plan& plan, const T* out, const Inputs*... inputs) noexcept {
   constexpr Index size = sizeof(T);
   const Index shortest_run = plan.walk() == runs ? 1024 : 256;  // rows of 512 bytes took 1.5 times as long streamed
   const bool is_aligned = std::bit_cast<std::uintptr_t>(out) % sizeof(T) == 0;
-  const bool streams = plan.view().size() * size >= streamed_bytes && plan.run() * size >= shortest_run && is_aligned;
-  if (plan.view().size() <= Plan::cached_elements) return Output::near;
-  return streams && ((out != inputs) && ...) ? Output::streamed : Output::far;
+  const bool streams =
+      out && plan.view().size() * size >= streamed_bytes && plan.run() * size >= shortest_run && is_aligned;
+  if (plan.view().size() <= Plan::cached_elements) return Output::cached;
+  return streams && ((out != inputs) && ...) ? Output::streamed : Output::prefetched;
 }
 
 /// What was streamed can be seen by other threads from here on.

@@ -1,0 +1,78 @@
+// Outputs so large that they are written past the caches: the same bits on a pool, and as in place, where they are not.
+#include <gtest/gtest.h>
+#include <normkit/normkit.hpp>
+
+#include <cstring>
+
+#include "support/configs.hpp"
+#include "support/tensors.hpp"
+
+namespace {
+
+using namespace support;
+namespace nk = normkit::detail;
+
+template <class Tensor>
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(ScalarOf<Tensor>)) == 0;
+}
+
+template <class Layer>
+bool same_gradients(Layer& a, Layer& b) {
+  return same_bits(a.weight_grad(), b.weight_grad()) && same_bits(a.bias_grad(), b.bias_grad());
+}
+
+/// Forward and backward of layers made alike; `view` is the one that the layer sees in x.
+template <class Tensor, class Make>
+void expect_same_bits(const Extents& extents, const nk::StatView& view, const Make& make) {
+  const auto x = random<Tensor>(extents, 1, 2), dy = random<Tensor>(extents, 2);
+  Tensor y = x, dx = x;
+  ASSERT_EQ(view.size(), x.size());
+  ASSERT_EQ(nk::output_of(nk::Plan(view), y.data(), x.data()), nk::Output::streamed);
+  ASSERT_NE(nk::output_of(nk::Plan(view), x.data(), x.data()), nk::Output::streamed);
+  auto alone = make();
+  alone.forward(x, y);
+  alone.backward(x, dy, dx);
+
+  auto pooled = make();
+  Pooled where;
+  Tensor other = x, other_dx = x;
+  pooled.forward(where.device, x, other);
+  pooled.backward(where.device, x, dy, other_dx);
+  EXPECT_TRUE(same_bits(other, y) && same_bits(other_dx, dx) && same_gradients(pooled, alone)) << "on a pool";
+
+  auto in_place = make();
+  in_place.forward(x, other);
+  other_dx = dy;
+  in_place.backward(x, other_dx, other_dx);
+  EXPECT_TRUE(same_bits(other_dx, dx) && same_gradients(in_place, alone)) << "dx in place of dy";
+  other = x;
+  in_place.forward(other, other);
+  EXPECT_TRUE(same_bits(other, y)) << "y in place of x";
+}
+
+TEST(Streamed, BatchNormOfImages) {
+  expect_same_bits<Eigen::Tensor<float, 4, Eigen::RowMajor>>({11, 64, 80, 81}, {1, 11, 64, 6480},
+                                                             [] { return normkit::BatchNorm<float>(64); });
+}
+
+TEST(Streamed, BatchNormWithChannelsLast) {
+  for (const Eigen::Index channels : {70, 600})  // a part of a tile, and more than one
+    expect_same_bits<Eigen::Tensor<float, 2, Eigen::RowMajor>>(
+        {4300000 / channels, channels}, {1, 4300000 / channels, channels, 1},
+        [channels] { return normkit::BatchNorm<float>(channels); });
+}
+
+TEST(Streamed, LayerNormInOnePassAndInTwo) {
+  for (const Eigen::Index features : {771, 5000})
+    expect_same_bits<Eigen::Tensor<double, 2, Eigen::RowMajor>>(
+        {2200000 / features, features}, {1, 1, 2200000 / features, features},
+        [features] { return normkit::LayerNorm<double>(features); });
+}
+
+TEST(Streamed, LayerNormOverAMiddleAxis) {
+  expect_same_bits<Eigen::Tensor<float, 3, Eigen::RowMajor>>(
+      {14, 96, 3192}, {14, 96, 3192, 1}, [] { return normkit::LayerNorm<float, 1, Eigen::RowMajor>(96, {.axis = 1}); });
+}
+
+}  // namespace
