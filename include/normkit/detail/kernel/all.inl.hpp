@@ -8,6 +8,11 @@
 #include <normkit/detail/simd/stream.inl.hpp>
 #include <normkit/detail/simd/lanes.inl.hpp>
 #include <normkit/detail/simd/wide.inl.hpp>
+#include <normkit/detail/simd/range.inl.hpp>
+#include <normkit/detail/simd/groups.inl.hpp>
+#include <normkit/detail/kernel/chan.inl.hpp>
+#include <normkit/detail/kernel/statistics.inl.hpp>
+#include <normkit/detail/kernel/steps.inl.hpp>
 #include <normkit/detail/kernel/moments.inl.hpp>
 #include <normkit/detail/kernel/normalize.inl.hpp>
 #include <normkit/detail/kernel/gradients.inl.hpp>
@@ -31,6 +36,8 @@ inline constexpr Kernels<T> kernels{
      {&sum_gradients_lanes<T, SumKind::plain>, &sum_gradients_lanes<T, SumKind::weighted>,
       &sum_gradients_lanes<T, SumKind::dual>}},
     {maps<T, Output::cached>, maps<T, Output::prefetched>, maps<T, Output::streamed>},
+    {&merge_moments<T>, &merge_sums<T>, &statistics_of<T>, &statistics_from<T, T>, &statistics_from<T, double>,
+     &scale_of<T>, &gradient_means<T>, &update_running<T>, &add_gradients<T>},
 };
 
 #include <normkit/detail/simd/end.inl.hpp>

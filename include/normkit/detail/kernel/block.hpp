@@ -102,9 +102,16 @@ struct Normalization {
 /// Where the sums of a gradient find x - mean: by group, or (on the dual view) by element, then times rstd.
 template <Scalar T>
 struct Centre {
-  const T *mean, *mean_lo;
-  const T* rstd;    // by element; null when by group
+  SavedStatistics<T> statistics;
+  const T* rstd;    // by element, rounded to T; null when by group
   const T* weight;  // by element, or null
+  bool careful;     // some rstd is not to be used like that
+
+  bool is_dual() const noexcept { return rstd != nullptr; }
+  Centre from_element(Index i) const noexcept {
+    return {is_dual() ? statistics.from(i) : statistics, rstd ? rstd + i : nullptr, weight ? weight + i : nullptr,
+            careful};
+  }
 };
 
 /// dx = ((dy * weight - mean_dy) - (x - mean) * slope) * scale; weight by element or null, the rest by group.

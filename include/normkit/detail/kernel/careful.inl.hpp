@@ -5,6 +5,11 @@
 
 template <class T>
 NORMKIT_RARE void add_carefully(Wide<T>& sum, Exponent<T>& exponent, Wide<T> more, int more_exponent) noexcept {
+  NORMKIT_EXACT
+  if (exponent == more_exponent) {
+    sum = sum + more;
+    return;
+  }
   const Shifted<T> both = Shifted<T>{sum, exponent} + Shifted<T>{more, more_exponent};
   sum = both.value;
   exponent = both.exponent;
@@ -68,20 +73,6 @@ NORMKIT_RARE void careful_moments(const Block& block, Index group, const T* x, M
   *out.exponent = exponent;
 }
 
-/// Chan's merge of one group, whose numbers are all ordinary: `share` is more / (count + more), `weight` count * share.
-template <class T>
-NORMKIT_INLINE void merge_one(Moments<T> into, Moments<T> other, Wide<T> gap, Wide<T> share, Wide<T> weight) {
-  NORMKIT_EXACT
-  *into.delta = *into.delta + gap * share;
-  *into.m2 = *into.m2 + *other.m2 + gap * gap * weight;
-}
-
-template <class T>
-NORMKIT_INLINE Wide<T> gap_between(Moments<T> from, Moments<T> to) {
-  NORMKIT_EXACT
-  return exact_sum<T>(*to.pivot, -*from.pivot) + (*to.delta - *from.delta);
-}
-
 /// The exponent of the greatest of mean and deviation.
 template <class T>
 int magnitude(Moments<T> m) noexcept {
@@ -113,7 +104,9 @@ NORMKIT_RARE void merge_carefully(Moments<T> into, Moments<T> other, Wide<T> sha
   const int a = magnitude(into), b = magnitude(other), greater = a > b ? a : b;
   set_exponent(into, exponent_for<T>(greater));
   set_exponent(other, *into.exponent);
-  merge_one<T>(into, other, gap_between<T>(into, other), share, weight);
+  const Wide<T> gap =
+      gap_between<T>(static_cast<double>(*into.pivot), *into.delta, static_cast<double>(*other.pivot), *other.delta);
+  merge_one(*into.delta, *into.m2, *other.m2, gap, share, weight);
 }
 
 /// Statistics of one group from its mean pivot + delta and variance, / 2^exponent and / 4^exponent, whatever their size.
@@ -175,11 +168,11 @@ NORMKIT_RARE void normalize_carefully(const Block& block, Index group, const T* 
 }
 
 /// What is summed: dy alone or times a weight by element; with statistics by group, or by element (`dual`), and then times
-/// rstd. `careful` where any of those needs care.
+/// rstd.
 template <class T>
 struct SumOf {
   const T* weight = nullptr;
-  bool dual = false, careful = false;
+  bool dual = false;
 };
 
 /// The sums of one group of a block, whatever its numbers.

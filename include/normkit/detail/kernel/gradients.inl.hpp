@@ -33,27 +33,30 @@ void sum_gradients_runs(const Block& block, const T* x, const T* dy, const Centr
                         GradientSums<T> out) noexcept {
   constexpr bool weighted = Kind == SumKind::weighted, dual = Kind == SumKind::dual;
   using Stat = std::conditional_t<dual, Elements<T>, Uniform<T>>;
+  const SavedStatistics<T> statistics = centre.statistics;
+  T sum[max_groups], sum_x[max_groups];
   for (Index g = 0; g < block.groups; ++g) {
     SumGradients<T, Stat, Elements<T>, weighted, dual, LaneSums<T, 2>> body{};
     if constexpr (!dual) {
-      body.mean = {Pack<T>::all(centre.mean[g])};
-      body.mean_lo = {Pack<T>::all(centre.mean_lo[g])};
+      body.mean = {Pack<T>::all(statistics.mean[g])};
+      body.mean_lo = {Pack<T>::all(statistics.mean_lo[g])};
     }
     for (Index p = 0; p < block.planes; ++p) {
       const Index at = g * block.group_stride + p * block.plane_stride, element = p * block.plane_elements;
       body.x = x + at;
       body.dy = dy + at;
       if constexpr (dual) {
-        body.mean = {centre.mean + element};
-        body.mean_lo = {centre.mean_lo + element};
+        body.mean = {statistics.mean + element};
+        body.mean_lo = {statistics.mean_lo + element};
         body.rstd = {centre.rstd + element};
       }
       if constexpr (weighted) body.weight = {centre.weight + element};
       each_pack<T, lane_packs>(block.length, body);
     }
-    out.dy[g] = widen<T>(body.sums.template total<0>());
-    out.dy_x[g] = widen<T>(body.sums.template total<1>());
+    sum[g] = body.sums.template total<0>();
+    sum_x[g] = body.sums.template total<1>();
   }
+  each_group<T>(block.groups, TakeSums<T>{block, x, dy, sum, sum_x, centre, out});
 }
 
 /// One register of columns over several rows, which are added up among themselves before they go to the sums in L1.
@@ -71,15 +74,15 @@ struct ColumnGradients {
     using Stat = std::conditional_t<dual, Uniform<T>, Elements<T>>;
     SumGradients<T, Stat, Uniform<T>, weighted, dual, RowSums<T>> row{};
     if constexpr (!dual) {
-      row.mean = {centre.mean + c};
-      row.mean_lo = {centre.mean_lo + c};
+      row.mean = {centre.statistics.mean + c};
+      row.mean_lo = {centre.statistics.mean_lo + c};
     }
     for (Index r = 0; r < rows; ++r) {
       row.x = x + r * stride + c;
       row.dy = dy + r * stride + c;
       if constexpr (dual) {
-        row.mean = {Pack<T>::all(centre.mean[r])};
-        row.mean_lo = {Pack<T>::all(centre.mean_lo[r])};
+        row.mean = {Pack<T>::all(centre.statistics.mean[r])};
+        row.mean_lo = {Pack<T>::all(centre.statistics.mean_lo[r])};
         row.rstd = {Pack<T>::all(centre.rstd[r])};
       }
       if constexpr (weighted) row.weight = {Pack<T>::all(centre.weight[r])};
@@ -99,17 +102,11 @@ void sum_gradients_lanes(const Block& block, const T* x, const T* dy, const Cent
   for (Index c = 0; c < block.groups; ++c) sum[c] = sum_x[c] = T(0);
   for (Index r = 0; r < block.planes; r += rows_at_once) {
     const Index at = r * block.plane_stride;
-    Centre<T> rows = centre;
-    if constexpr (Kind == SumKind::dual) rows.mean += r, rows.mean_lo += r, rows.rstd += r;
-    if constexpr (Kind == SumKind::weighted) rows.weight += r;
-    ColumnGradients<T, Kind> body{x + at, dy + at, least(rows_at_once, block.planes - r), block.plane_stride, rows,
-                                  sum,    sum_x};
+    ColumnGradients<T, Kind> body{
+        x + at, dy + at, least(rows_at_once, block.planes - r), block.plane_stride, centre.from_element(r), sum, sum_x};
     each_pack<T, 1>(block.groups, body);
   }
-  for (Index c = 0; c < block.groups; ++c) {
-    out.dy[c] = widen<T>(sum[c]);
-    out.dy_x[c] = widen<T>(sum_x[c]);
-  }
+  each_group<T>(block.groups, TakeSums<T>{block, x, dy, sum, sum_x, centre, out});
 }
 
 template <class T, Output Out, class Group, class Element, bool Weight>

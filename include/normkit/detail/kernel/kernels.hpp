@@ -26,21 +26,28 @@
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
 #endif
+namespace normkit::detail::scalar {
+// clang-format off
+#define NORMKIT_PACK_BYTES 0
+#include <normkit/detail/simd/begin.inl.hpp>
+#include <normkit/detail/simd/wide.inl.hpp>
+#include <normkit/detail/simd/range.inl.hpp>
+#include <normkit/detail/simd/shifted.inl.hpp>
+#include <normkit/detail/simd/groups.inl.hpp>
+#include <normkit/detail/kernel/chan.inl.hpp>
+#include <normkit/detail/kernel/careful.inl.hpp>
+#include <normkit/detail/kernel/statistics.inl.hpp>
+#include <normkit/detail/kernel/one_by_one.inl.hpp>
+#include <normkit/detail/kernel/results.inl.hpp>
+#include <normkit/detail/simd/end.inl.hpp>
+#undef NORMKIT_PACK_BYTES
+// clang-format on
+}  // namespace normkit::detail::scalar
 #define NORMKIT_PACK_BYTES 16
 namespace normkit::detail::baseline {
 #include <normkit/detail/kernel/all.inl.hpp>
 }
 #undef NORMKIT_PACK_BYTES
-namespace normkit::detail::scalar {
-// clang-format off
-#include <normkit/detail/simd/begin.inl.hpp>
-#include <normkit/detail/simd/wide.inl.hpp>
-#include <normkit/detail/simd/shifted.inl.hpp>
-#include <normkit/detail/kernel/careful.inl.hpp>
-#include <normkit/detail/kernel/statistics.inl.hpp>
-#include <normkit/detail/simd/end.inl.hpp>
-// clang-format on
-}  // namespace normkit::detail::scalar
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC pop_options
 #endif

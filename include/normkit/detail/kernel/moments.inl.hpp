@@ -1,5 +1,5 @@
 // Sums of one block, in two passes while it is in L1: sums around a pivot give a first mean; then squares around that
-// mean and, in the same pass, the sum of the same differences, with which centre_moments corrects both.
+// mean and, in the same pass, the sum of the same differences, with which CentreMoments corrects both.
 
 template <class T>
 struct SumAround {
@@ -29,19 +29,11 @@ struct SquaresAround {
   }
 };
 
-/// Both sums around `mean`, as centre_moments takes them.
-template <class T>
-NORMKIT_INLINE void set_sums(T mean, T sum, T squares, Moments<T> out) {
-  *out.pivot = mean;
-  *out.delta = widen<T>(sum);
-  *out.m2 = widen<T>(squares);
-}
-
 template <class T>
 void moments_runs(const Block& block, const T* x, Moments<T> out) noexcept {
   NORMKIT_EXACT
   const T n = static_cast<T>(block.elements());
-  T mean[max_groups];
+  T mean[max_groups], sum[max_groups], squares[max_groups];
   // Each pass over all groups before the next one: the latencies at the end of one group's sum, a tree of additions
   // and a division, overlap with the next group's.
   for (Index g = 0; g < block.groups; ++g) {
@@ -54,13 +46,15 @@ void moments_runs(const Block& block, const T* x, Moments<T> out) noexcept {
     mean[g] = *first + around.sums.template total<0>() / n;
   }
   for (Index g = 0; g < block.groups; ++g) {
-    SquaresAround<T> squares{nullptr, Pack<T>::all(mean[g]), {}};
+    SquaresAround<T> around{nullptr, Pack<T>::all(mean[g]), {}};
     for (Index p = 0; p < block.planes; ++p) {
-      squares.x = x + g * block.group_stride + p * block.plane_stride;
-      each_pack<T, lane_packs>(block.length, squares);
+      around.x = x + g * block.group_stride + p * block.plane_stride;
+      each_pack<T, lane_packs>(block.length, around);
     }
-    set_sums(mean[g], squares.sums.template total<0>(), squares.sums.template total<1>(), out.from(g));
+    sum[g] = around.sums.template total<0>();
+    squares[g] = around.sums.template total<1>();
   }
+  each_group<T>(block.groups, CentreMoments<T>{block, x, mean, sum, squares, out});
 }
 
 /// Adds up to `rows` rows to the column sums, which stay in L1 between calls, so that memory is walked in its own order.
@@ -130,5 +124,5 @@ void moments_lanes(const Block& block, const T* x, Moments<T> out) noexcept {
     second.rows = least(rows_at_once, block.planes - r);
     each_pack<T, 1>(block.groups, second);
   }
-  for (Index c = 0; c < block.groups; ++c) set_sums(mean[c], sum[c], squares[c], out.from(c));
+  each_group<T>(block.groups, CentreMoments<T>{block, x, mean, sum, squares, out});
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <normkit/detail/kernel/block.hpp>
+#include <normkit/detail/kernel/steps.hpp>
 
 namespace normkit::detail {
 
@@ -17,6 +17,22 @@ struct Maps {
   GradientOf gradient[2][2];    // [walk][has weight by element]
 };
 
+/// The steps between passes over data (steps.hpp), for neighbouring groups.
+template <Scalar T>
+struct Steps {
+  void (*merge_moments)(Index groups, Moments<T> into, Index count, Moments<T> other, Index more) noexcept;
+  void (*merge_sums)(Index groups, GradientSums<T> into, GradientSums<T> other) noexcept;
+  void (*statistics_of)(Index groups, Moments<T>, Index n, double eps, Statistics<T> out) noexcept;
+  void (*statistics_from)(Index groups, const T* mean, const T* var, double eps, Statistics<T> out) noexcept;
+  void (*statistics_from_wide)(Index groups, const double* mean, const double* var, double eps,
+                               Statistics<T> out) noexcept;
+  bool (*scale_of)(Index groups, SavedStatistics<T>, const T* weight, const T* bias, T* scale, bool* careful) noexcept;
+  bool (*gradient_means)(Index groups, GradientSums<T>, Index n, SavedStatistics<T>, T* mean_dy, T* slope,
+                         scalar::CarefulMeans<T>* kept, bool* careful) noexcept;
+  void (*update_running)(Index groups, Moments<T>, Index n, double momentum, T* running_mean, T* running_var) noexcept;
+  void (*add_gradients)(Index groups, GradientSums<T>, const double* rstd, T* weight_grad, T* bias_grad) noexcept;
+};
+
 /// The kernels of one instruction set for one type. All are noexcept, allocate nothing and know no threads.
 template <Scalar T>
 struct Kernels {
@@ -26,6 +42,7 @@ struct Kernels {
   MomentsOf moments[2];  // [walk]
   SumsOf sums[2][3];     // [walk][SumKind]
   Maps<T> maps[3];       // [Output]
+  Steps<T> steps;
 };
 
 }  // namespace normkit::detail

@@ -24,7 +24,7 @@ struct SumsOfGradient {
   const T *x, *dy;
 
   void merge(Index groups, Partial into, Index, Partial other, Index) const noexcept {
-    scalar::merge_sums(groups, into, other);
+    kernel.steps.merge_sums(groups, into, other);
   }
 
  protected:
@@ -34,9 +34,7 @@ struct SumsOfGradient {
                     const T* weight, bool careful, Partial into) const noexcept {
     const Index offset = tile.offset + at.offset;
     kernel.sums[plan.walk()][static_cast<int>(kind)](at.block, x + offset, dy + offset,
-                                                     {statistics.mean, statistics.mean_lo, rstd, weight}, into);
-    scalar::check_sums<T>(at.block, x + offset, dy + offset, statistics, {weight, kind == SumKind::dual, careful},
-                          into);
+                                                     {statistics, rstd, weight, careful}, into);
   }
 };
 
@@ -64,15 +62,15 @@ struct GradientByBatch : SumsOfGradient<T> {
   void coefficients(const Tile& tile, Partial sums, Coefficients& out) const noexcept {
     const SavedStatistics<T> statistics = this->saved.from(tile.first);
     const T* const weight = affine.by_element ? nullptr : affine.weight_at(tile.first);
-    out.any_careful = scalar::scale_of<T>(tile.groups, statistics, weight, nullptr, out.scale, out.careful);
-    out.any_careful |= scalar::gradient_means<T>(tile.groups, sums, this->plan.view().count(), statistics, out.mean_dy,
-                                                 out.slope, out.kept, out.careful);
+    out.any_careful = this->kernel.steps.scale_of(tile.groups, statistics, weight, nullptr, out.scale, out.careful);
+    out.any_careful |= this->kernel.steps.gradient_means(tile.groups, sums, this->plan.view().count(), statistics,
+                                                         out.mean_dy, out.slope, out.kept, out.careful);
   }
   void commit(const Tile& tile, Partial sums, const Coefficients&) const noexcept {
     if (by_group)
-      scalar::add_gradients(tile.groups, sums, this->saved.rstd + tile.first,
-                            by_group.weight ? by_group.weight + tile.first : nullptr,
-                            by_group.bias ? by_group.bias + tile.first : nullptr);
+      this->kernel.steps.add_gradients(tile.groups, sums, this->saved.rstd + tile.first,
+                                       by_group.weight ? by_group.weight + tile.first : nullptr,
+                                       by_group.bias ? by_group.bias + tile.first : nullptr);
   }
   Output output() const noexcept { return output_of(this->plan, dx, this->x, this->dy); }
 
@@ -117,9 +115,9 @@ struct GradientOfParameters : SumsOfGradient<T> {
   }
   void coefficients(const Tile&, Partial, Coefficients&) const noexcept {}
   void commit(const Tile& tile, Partial sums, const Coefficients&) const noexcept {
-    scalar::add_gradients(tile.groups, sums, this->saved.rstd + tile.first,
-                          by_group.weight ? by_group.weight + tile.first : nullptr,
-                          by_group.bias ? by_group.bias + tile.first : nullptr);
+    this->kernel.steps.add_gradients(tile.groups, sums, this->saved.rstd + tile.first,
+                                     by_group.weight ? by_group.weight + tile.first : nullptr,
+                                     by_group.bias ? by_group.bias + tile.first : nullptr);
   }
 };
 
@@ -140,8 +138,9 @@ struct GradientOfElements : SumsOfGradient<T> {
   }
   void coefficients(const Tile&, Partial, Coefficients&) const noexcept {}
   void commit(const Tile& tile, Partial sums, const Coefficients&) const noexcept {
-    scalar::add_gradients(tile.groups, sums, nullptr, by_element.weight ? by_element.weight + tile.first : nullptr,
-                          by_element.bias ? by_element.bias + tile.first : nullptr);
+    this->kernel.steps.add_gradients(tile.groups, sums, nullptr,
+                                     by_element.weight ? by_element.weight + tile.first : nullptr,
+                                     by_element.bias ? by_element.bias + tile.first : nullptr);
   }
 };
 

@@ -60,8 +60,8 @@ struct NormalizeMap {
     const bool by_group = !affine.by_element;
     const T* const weight = by_group && affine.weight ? affine.weight + tile.first : nullptr;
     for (Index g = 0; g < tile.groups; ++g) out.shift[g] = by_group && affine.bias ? affine.bias[tile.first + g] : T(0);
-    out.any_careful = scalar::scale_of<T>(tile.groups, out.statistics(), weight, by_group ? out.shift : nullptr,
-                                          out.scale, out.careful);
+    out.any_careful = kernel.steps.scale_of(tile.groups, out.statistics(), weight, by_group ? out.shift : nullptr,
+                                            out.scale, out.careful);
   }
 
   Output output() const noexcept { return output_of(plan, y, x); }
@@ -117,24 +117,31 @@ struct NormalizeByBatch : NormalizeMap<T> {
   RunningSink<T> running;
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
-    const T* const data = this->x + tile.offset + at.offset;
-    this->kernel.moments[this->plan.walk()](at.block, data, into);
-    scalar::centre_moments(at.block, data, into);
+    this->kernel.moments[this->plan.walk()](at.block, this->x + tile.offset + at.offset, into);
   }
   void merge(Index groups, Partial into, Index count, Partial other, Index more) const noexcept {
-    scalar::merge_moments(groups, into, count, other, more);
+    this->kernel.steps.merge_moments(groups, into, count, other, more);
   }
   void coefficients(const Tile& tile, Partial moments, Coefficients& out) const noexcept {
-    scalar::statistics_of(tile.groups, moments, this->plan.view().count(), eps, out.statistics());
+    this->kernel.steps.statistics_of(tile.groups, moments, this->plan.view().count(), eps, out.statistics());
     this->scale(tile, out);
   }
   void commit(const Tile& tile, Partial moments, const Coefficients& c) const noexcept {
     keep(tile, c, saved);
     if (running.mean)
-      scalar::update_running(tile.groups, moments, this->plan.view().count(), running.momentum,
-                             running.mean + tile.first, running.var + tile.first);
+      this->kernel.steps.update_running(tile.groups, moments, this->plan.view().count(), running.momentum,
+                                        running.mean + tile.first, running.var + tile.first);
   }
 };
+
+template <Scalar T, class Given>
+void statistics_from(const Kernels<T>& kernel, Index groups, const Given* mean, const Given* var, double eps,
+                     const Statistics<T>& out) noexcept {
+  if constexpr (std::is_same_v<Given, T>)
+    kernel.steps.statistics_from(groups, mean, var, eps, out);
+  else
+    kernel.steps.statistics_from_wide(groups, mean, var, eps, out);
+}
 
 /// y from a mean and a variance that are given: running statistics (of T) or those of the core header (double).
 template <Scalar T, class Given>
@@ -145,7 +152,7 @@ struct NormalizeByGiven : NormalizeMap<T> {
   const Given *mean, *var;
 
   void coefficients(const Tile& tile, Coefficients& out) const noexcept {
-    scalar::statistics_from(tile.groups, mean + tile.first, var + tile.first, eps, out.statistics());
+    statistics_from(this->kernel, tile.groups, mean + tile.first, var + tile.first, eps, out.statistics());
     this->scale(tile, out);
   }
 };
@@ -162,12 +169,10 @@ struct MeasureMoments {
   Result *mean, *var;
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
-    const T* const data = x + tile.offset + at.offset;
-    kernel.moments[plan.walk()](at.block, data, into);
-    scalar::centre_moments(at.block, data, into);
+    kernel.moments[plan.walk()](at.block, x + tile.offset + at.offset, into);
   }
   void merge(Index groups, Partial into, Index count, Partial other, Index more) const noexcept {
-    scalar::merge_moments(groups, into, count, other, more);
+    kernel.steps.merge_moments(groups, into, count, other, more);
   }
   void coefficients(const Tile&, Partial, Coefficients&) const noexcept {}
   void commit(const Tile& tile, Partial moments, const Coefficients&) const noexcept {

@@ -45,7 +45,7 @@ void measure_moments(const Executor& execute, const StatView& view, const T* x, 
 /// The statistics that a forward with a given mean and variance would have kept.
 template <Scalar T, class Given>
 void keep_given(Index groups, const Given* mean, const Given* var, double eps, const Statistics<T>& out) noexcept {
-  scalar::statistics_from<T>(groups, mean, var, eps, out);
+  statistics_from(kernels<T>(), groups, mean, var, eps, out);
 }
 
 /// Room for rstd rounded to T, which parameters by element need on any number of threads.

@@ -47,4 +47,8 @@ struct Pack {
   friend NORMKIT_INLINE Pack operator+(Pack a, Pack b) { NORMKIT_EXACT return {a.raw + b.raw}; }
   friend NORMKIT_INLINE Pack operator-(Pack a, Pack b) { NORMKIT_EXACT return {a.raw - b.raw}; }
   friend NORMKIT_INLINE Pack operator*(Pack a, Pack b) { NORMKIT_EXACT return {a.raw * b.raw}; }
+#if NORMKIT_VECTOR_EXTENSIONS
+  friend NORMKIT_INLINE Pack operator/(Pack a, Pack b) { NORMKIT_EXACT return {a.raw / b.raw}; }
+  friend NORMKIT_INLINE Pack operator-(Pack a) { return {-a.raw}; }
+#endif
 };

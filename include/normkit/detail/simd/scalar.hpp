@@ -20,10 +20,13 @@ namespace detail {
 template <class T>
 concept Scalar = std::is_same_v<T, float> || std::is_same_v<T, double>;
 
-/// The unevaluated sum hi + lo with |lo| <= ulp(hi)/2: 106 bits. The arithmetic on it stands with the kernels.
-struct DoubleDouble {
-  double hi, lo;
+/// The unevaluated sum hi + lo with |lo| <= ulp(hi)/2: 106 bits, of doubles or of registers of them. The arithmetic on it
+/// stands with the kernels.
+template <class R>
+struct Twofold {
+  R hi, lo;
 };
+using DoubleDouble = Twofold<double>;
 
 /// One precision up: what sums of sums, statistics and coefficients are computed in.
 template <Scalar T>
