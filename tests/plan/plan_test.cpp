@@ -97,8 +97,8 @@ TEST(Plan, TheLastSegmentOfALongRunIsNotMuchShorterThanTheOthers) {
 }
 
 TEST(Plan, ShortRowsShareATileAndLongOnesHaveTheirOwn) {
-  EXPECT_EQ(Plan(StatView{1, 1, 100, 64}).tile(0).groups, 8);
-  EXPECT_EQ(Plan(StatView{1, 1, 100, 64}).tile(12).groups, 4);
+  EXPECT_EQ(Plan(StatView{1, 1, 100, 64}).tile(0).groups, 32);
+  EXPECT_EQ(Plan(StatView{1, 1, 100, 64}).tile(3).groups, 4);
   EXPECT_EQ(Plan(StatView{1, 1, 100, 4096}).tile(0).groups, 1);
 }
 

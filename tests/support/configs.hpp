@@ -45,9 +45,10 @@ using Scalars = ::testing::Types<float, double>;
 struct ConfigName {
   template <class C>
   static std::string GetName(int) {
-    return std::string(std::is_same_v<typename C::Scalar, float> ? "float" : "double") +
-           (C::layout == Eigen::RowMajor ? "_RowMajor" : "_ColMajor") +
-           (std::is_same_v<typename C::Device, Alone> ? "" : "_Pooled");
+    std::string name(std::is_same_v<typename C::Scalar, float> ? "float" : "double");  // g++ 12 warns of + (bug 105329)
+    name += C::layout == Eigen::RowMajor ? "_RowMajor" : "_ColMajor";
+    name += std::is_same_v<typename C::Device, Alone> ? "" : "_Pooled";
+    return name;
   }
 };
 

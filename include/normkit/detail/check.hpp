@@ -44,12 +44,19 @@ inline void require_same_shape(std::string_view layer, const char* name, const S
                       got.text());
 }
 
-/// A parameter or statistic still has the extents that the layer gave it: a caller may have resized it.
-inline void require_extents(std::string_view layer, const char* name, std::span<const Index> expected,
-                            std::span<const Index> got) {
-  if (!std::ranges::equal(expected, got))
-    throw shape_error(std::string(layer) + ": expected " + name + " of shape " + list_of(expected) + ", got " +
-                      list_of(got));
+[[noreturn]] inline void refuse_extents(std::string_view layer, const char* name, std::span<const Index> expected,
+                                        std::span<const Index> got) {
+  throw shape_error(std::string(layer) + ": expected " + name + " of shape " + list_of(expected) + ", got " +
+                    list_of(got));
+}
+
+/// A parameter or statistic still has the extents that the layer gave it: a caller may have resized it. Compared one by one,
+/// since a call on a short row makes four such checks.
+template <std::size_t Rank>
+void require_extents(std::string_view layer, const char* name, const std::array<Index, Rank>& expected,
+                     const std::array<Index, Rank>& got) {
+  for (std::size_t axis = 0; axis < Rank; ++axis)
+    if (expected[axis] != got[axis]) refuse_extents(layer, name, expected, got);
 }
 
 /// An output is another tensor than the input, or the same elements one for one.

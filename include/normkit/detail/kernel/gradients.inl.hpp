@@ -22,29 +22,32 @@ struct SumGradients {
   }
 };
 
-/// The sums of a few rows in one register each.
-template <class T>
+/// The sums of a few rows in one register each, of neighbouring columns.
+template <class T, int Packs>
 struct RowSums {
-  Pack<T> first[2][1];
+  Pack<T> first[2][Packs];
 };
 
-template <class T, SumKind Kind>
-void sum_gradients_runs(const Block& block, const T* x, const T* dy, const Centre<T>& centre,
-                        GradientSums<T> out) noexcept {
-  constexpr bool weighted = Kind == SumKind::weighted, dual = Kind == SumKind::dual;
-  using Stat = std::conditional_t<dual, Elements<T>, Uniform<T>>;
-  const SavedStatistics<T> statistics = centre.statistics;
-  T sum[max_groups], sum_x[max_groups];
-  for (Index g = 0; g < block.groups; ++g) {
-    SumGradients<T, Stat, Elements<T>, weighted, dual, LaneSums<T, 2>> body{};
+/// All planes of one group.
+template <class T, SumKind Kind, class Sums>
+struct GradientGroup {
+  const Block& block;
+  const T *x, *dy;
+  const Centre<T>& centre;
+
+  NORMKIT_INLINE void sum(Index g, Pack<T> (&lanes)[2][Pack<T>::width], int at) const {
+    constexpr bool weighted = Kind == SumKind::weighted, dual = Kind == SumKind::dual;
+    using Stat = std::conditional_t<dual, Elements<T>, Uniform<T>>;
+    const SavedStatistics<T> statistics = centre.statistics;
+    SumGradients<T, Stat, Elements<T>, weighted, dual, Sums> body{};
     if constexpr (!dual) {
       body.mean = {Pack<T>::all(statistics.mean[g])};
       body.mean_lo = {Pack<T>::all(statistics.mean_lo[g])};
     }
     for (Index p = 0; p < block.planes; ++p) {
-      const Index at = g * block.group_stride + p * block.plane_stride, element = p * block.plane_elements;
-      body.x = x + at;
-      body.dy = dy + at;
+      const Index start = g * block.group_stride + p * block.plane_stride, element = p * block.plane_elements;
+      body.x = x + start;
+      body.dy = dy + start;
       if constexpr (dual) {
         body.mean = {statistics.mean + element};
         body.mean_lo = {statistics.mean_lo + element};
@@ -53,13 +56,23 @@ void sum_gradients_runs(const Block& block, const T* x, const T* dy, const Centr
       if constexpr (weighted) body.weight = {centre.weight + element};
       each_pack<T, lane_packs>(block.length, body);
     }
-    sum[g] = body.sums.template total<0>();
-    sum_x[g] = body.sums.template total<1>();
+    lanes[0][at] = body.sums.template total<0>();
+    lanes[1][at] = body.sums.template total<1>();
   }
+};
+
+template <class T, SumKind Kind>
+void sum_gradients_runs(const Block& block, const T* x, const T* dy, const Centre<T>& centre,
+                        GradientSums<T> out) noexcept {
+  T sum[max_groups], sum_x[max_groups];
+  if (is_short<T>(block))
+    sum_groups<T, 2>(block.groups, GradientGroup<T, Kind, ShortSums<T, 2>>{block, x, dy, centre}, {sum, sum_x});
+  else
+    sum_groups<T, 2>(block.groups, GradientGroup<T, Kind, LaneSums<T, 2>>{block, x, dy, centre}, {sum, sum_x});
   each_group<T>(block.groups, TakeSums<T>{block, x, dy, sum, sum_x, centre, out});
 }
 
-/// One register of columns over several rows, which are added up among themselves before they go to the sums in L1.
+/// Registers of columns over several rows, which are added up among themselves before they go to the sums in L1.
 template <class T, SumKind Kind>
 struct ColumnGradients {
   const T *x, *dy;
@@ -67,12 +80,13 @@ struct ColumnGradients {
   Centre<T> centre;  // by element: from the first of these rows
   T *sum, *sum_x;
 
-  template <bool Whole, int>
-  NORMKIT_INLINE void step(Index c, Index n) {
+  template <bool Whole, int... P>
+  NORMKIT_INLINE void step(Index c, Index n, std::integer_sequence<int, P...>) {
     NORMKIT_EXACT
     constexpr bool weighted = Kind == SumKind::weighted, dual = Kind == SumKind::dual;
+    constexpr int width = Pack<T>::width;
     using Stat = std::conditional_t<dual, Uniform<T>, Elements<T>>;
-    SumGradients<T, Stat, Uniform<T>, weighted, dual, RowSums<T>> row{};
+    SumGradients<T, Stat, Uniform<T>, weighted, dual, RowSums<T, sizeof...(P)>> row{};
     if constexpr (!dual) {
       row.mean = {centre.statistics.mean + c};
       row.mean_lo = {centre.statistics.mean_lo + c};
@@ -86,12 +100,12 @@ struct ColumnGradients {
         row.rstd = {Pack<T>::all(centre.rstd[r])};
       }
       if constexpr (weighted) row.weight = {Pack<T>::all(centre.weight[r])};
-      prefetch(row.x + rows * stride);
-      prefetch(row.dy + rows * stride);
-      row.template step<Whole, 0>(0, n);
+      ((begins_line(P) ? prefetch(row.x + rows * stride + P * width) : void()), ...);
+      ((begins_line(P) ? prefetch(row.dy + rows * stride + P * width) : void()), ...);
+      (row.template step<Whole, P>(P * width, n), ...);
     }
-    add_to<Whole>(sum + c, n, row.sums.first[0][0]);
-    add_to<Whole>(sum_x + c, n, row.sums.first[1][0]);
+    (add_to<Whole>(sum + c + P * width, n, row.sums.first[0][P]), ...);
+    (add_to<Whole>(sum_x + c + P * width, n, row.sums.first[1][P]), ...);
   }
 };
 
@@ -104,12 +118,12 @@ void sum_gradients_lanes(const Block& block, const T* x, const T* dy, const Cent
     const Index at = r * block.plane_stride;
     ColumnGradients<T, Kind> body{
         x + at, dy + at, least(rows_at_once, block.planes - r), block.plane_stride, centre.from_element(r), sum, sum_x};
-    each_pack<T, 1>(block.groups, body);
+    each_column<T>(block.groups, body);
   }
   each_group<T>(block.groups, TakeSums<T>{block, x, dy, sum, sum_x, centre, out});
 }
 
-template <class T, Output Out, class Group, class Element, bool Weight>
+template <class T, class Group, class Element, bool Weight>
 struct GradientOfInput {
   const T *x, *dy;
   T* dx;
@@ -117,7 +131,7 @@ struct GradientOfInput {
   Element weight;
   Index ahead;
 
-  template <bool Whole, int>
+  template <bool Whole, Output Out>
   NORMKIT_INLINE void step(Index i, Index n) {
     NORMKIT_EXACT
     const Pack<T> zero = Pack<T>::zero();
@@ -135,10 +149,10 @@ struct GradientOfInput {
 
 template <class T, Output Out, bool Weight>
 void input_gradient_runs(const Block& block, const T* x, const T* dy, const InputGradient<T>& terms, T* dx) noexcept {
-  for (Index g = 0; g < block.groups; ++g)
-    for (Index p = 0; p < block.planes; ++p) {
+  for (Index p = 0; p < block.planes; ++p)
+    for (Index g = 0; g < block.groups; ++g) {
       const Index at = g * block.group_stride + p * block.plane_stride;
-      GradientOfInput<T, Out, Uniform<T>, Elements<T>, Weight> body{
+      GradientOfInput<T, Uniform<T>, Elements<T>, Weight> body{
           x + at,
           dy + at,
           dx + at,
@@ -157,7 +171,7 @@ template <class T, Output Out, bool Weight>
 void input_gradient_lanes(const Block& block, const T* x, const T* dy, const InputGradient<T>& terms, T* dx) noexcept {
   for (Index p = 0; p < block.planes; ++p) {
     const Index at = p * block.plane_stride;
-    GradientOfInput<T, Out, Elements<T>, Uniform<T>, Weight> body{
+    GradientOfInput<T, Elements<T>, Uniform<T>, Weight> body{
         x + at,        dy + at,         dx + at,
         {terms.mean},  {terms.mean_lo}, {terms.mean_dy},
         {terms.slope}, {terms.scale},   {Pack<T>::all(Weight ? terms.weight[p] : T(1))},

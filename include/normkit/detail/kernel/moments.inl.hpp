@@ -1,11 +1,11 @@
 // Sums of one block, in two passes while it is in L1: sums around a pivot give a first mean; then squares around that
 // mean and, in the same pass, the sum of the same differences, with which CentreMoments corrects both.
 
-template <class T>
+template <class T, class Sums>
 struct SumAround {
   const T* x;
   Pack<T> pivot;
-  LaneSums<T, 1> sums;
+  Sums sums;
 
   template <bool Whole, int Slot>
   NORMKIT_INLINE void step(Index i, Index n) {
@@ -14,11 +14,11 @@ struct SumAround {
   }
 };
 
-template <class T>
+template <class T, class Sums>
 struct SquaresAround {
   const T* x;
   Pack<T> mean;
-  LaneSums<T, 2> sums;  // of the differences, of their squares
+  Sums sums;  // of the differences, of their squares
 
   template <bool Whole, int Slot>
   NORMKIT_INLINE void step(Index i, Index n) {
@@ -29,31 +29,55 @@ struct SquaresAround {
   }
 };
 
-template <class T>
-void moments_runs(const Block& block, const T* x, Moments<T> out) noexcept {
-  NORMKIT_EXACT
-  const T n = static_cast<T>(block.elements());
-  T mean[max_groups], sum[max_groups], squares[max_groups];
-  // Each pass over all groups before the next one: the latencies at the end of one group's sum, a tree of additions
-  // and a division, overlap with the next group's.
-  for (Index g = 0; g < block.groups; ++g) {
+/// All planes of one group.
+template <class T, template <class, int> class Sums>
+struct SumGroup {
+  const Block& block;
+  const T* x;
+
+  NORMKIT_INLINE void sum(Index g, Pack<T> (&lanes)[1][Pack<T>::width], int at) const {
     const T* const first = x + g * block.group_stride;
-    SumAround<T> around{nullptr, Pack<T>::all(*first), {}};
+    SumAround<T, Sums<T, 1>> around{nullptr, Pack<T>::all(*first), {}};
     for (Index p = 0; p < block.planes; ++p) {
       around.x = first + p * block.plane_stride;
       each_pack<T, lane_packs>(block.length, around);
     }
-    mean[g] = *first + around.sums.template total<0>() / n;
+    lanes[0][at] = around.sums.template total<0>();
   }
-  for (Index g = 0; g < block.groups; ++g) {
-    SquaresAround<T> around{nullptr, Pack<T>::all(mean[g]), {}};
+};
+
+template <class T, template <class, int> class Sums>
+struct SquareGroup {
+  const Block& block;
+  const T *x, *mean;
+
+  NORMKIT_INLINE void sum(Index g, Pack<T> (&lanes)[2][Pack<T>::width], int at) const {
+    SquaresAround<T, Sums<T, 2>> around{nullptr, Pack<T>::all(mean[g]), {}};
     for (Index p = 0; p < block.planes; ++p) {
       around.x = x + g * block.group_stride + p * block.plane_stride;
       each_pack<T, lane_packs>(block.length, around);
     }
-    sum[g] = around.sums.template total<0>();
-    squares[g] = around.sums.template total<1>();
+    lanes[0][at] = around.sums.template total<0>();
+    lanes[1][at] = around.sums.template total<1>();
   }
+};
+
+template <class T, template <class, int> class Sums>
+NORMKIT_INLINE void sum_runs(const Block& block, const T* x, T* mean, T* sum, T* squares) {
+  NORMKIT_EXACT
+  const T n = static_cast<T>(block.elements());
+  sum_groups<T, 1>(block.groups, SumGroup<T, Sums>{block, x}, {sum});
+  for (Index g = 0; g < block.groups; ++g) mean[g] = x[g * block.group_stride] + sum[g] / n;
+  sum_groups<T, 2>(block.groups, SquareGroup<T, Sums>{block, x, mean}, {sum, squares});
+}
+
+template <class T>
+void moments_runs(const Block& block, const T* x, Moments<T> out) noexcept {
+  T mean[max_groups], sum[max_groups], squares[max_groups];
+  if (is_short<T>(block))
+    sum_runs<T, ShortSums>(block, x, mean, sum, squares);
+  else
+    sum_runs<T, LaneSums>(block, x, mean, sum, squares);
   each_group<T>(block.groups, CentreMoments<T>{block, x, mean, sum, squares, out});
 }
 
@@ -66,13 +90,17 @@ struct ColumnSums {
   const T* pivot;
   T* sum;
 
-  template <bool Whole, int>
-  NORMKIT_INLINE void step(Index c, Index n) {
+  template <bool Whole, int... P>
+  NORMKIT_INLINE void step(Index c, Index n, std::integer_sequence<int, P...>) {
     NORMKIT_EXACT
-    const Pack<T> zero = Pack<T>::zero(), k = load<Whole>(pivot + c, n, zero);
-    Pack<T> s = zero;
-    for (Index r = 0; r < rows; ++r) s = s + (load<Whole>(x + r * stride + c, n, k) - k);
-    add_to<Whole>(sum + c, n, s);
+    constexpr int width = Pack<T>::width;
+    const Pack<T> zero = Pack<T>::zero(), k[] = {load<Whole>(pivot + c + P * width, n, zero)...};
+    Pack<T> s[] = {(static_cast<void>(P), zero)...};
+    for (Index r = 0; r < rows; ++r) {
+      const T* const row = x + r * stride + c;
+      ((s[P] = s[P] + (load<Whole>(row + P * width, n, k[P]) - k[P])), ...);
+    }
+    (add_to<Whole>(sum + c + P * width, n, s[P]), ...);
   }
 };
 
@@ -83,19 +111,21 @@ struct ColumnSquares {
   const T* mean;
   T *sum, *squares;
 
-  template <bool Whole, int>
-  NORMKIT_INLINE void step(Index c, Index n) {
+  template <bool Whole, int... P>
+  NORMKIT_INLINE void step(Index c, Index n, std::integer_sequence<int, P...>) {
     NORMKIT_EXACT
-    const Pack<T> zero = Pack<T>::zero(), m = load<Whole>(mean + c, n, zero);
-    Pack<T> s = zero, q = zero;
+    constexpr int width = Pack<T>::width;
+    const Pack<T> zero = Pack<T>::zero(), m[] = {load<Whole>(mean + c + P * width, n, zero)...};
+    Pack<T> s[] = {(static_cast<void>(P), zero)...}, q[] = {(static_cast<void>(P), zero)...};
     for (Index r = 0; r < rows; ++r) {
-      const Pack<T> d = load<Whole>(x + r * stride + c, n, m) - m;
-      prefetch(x + r * stride + c + ahead);
-      s = s + d;
-      q = q + d * d;
+      const T* const row = x + r * stride + c;
+      const Pack<T> d[] = {(load<Whole>(row + P * width, n, m[P]) - m[P])...};
+      ((begins_line(P) ? prefetch(row + P * width + ahead) : void()), ...);
+      ((s[P] = s[P] + d[P]), ...);
+      ((q[P] = q[P] + d[P] * d[P]), ...);
     }
-    add_to<Whole>(sum + c, n, s);
-    add_to<Whole>(squares + c, n, q);
+    (add_to<Whole>(sum + c + P * width, n, s[P]), ...);
+    (add_to<Whole>(squares + c + P * width, n, q[P]), ...);
   }
 };
 
@@ -112,7 +142,7 @@ void moments_lanes(const Block& block, const T* x, Moments<T> out) noexcept {
   for (Index r = 0; r < block.planes; r += rows_at_once) {
     sums.x = x + r * block.plane_stride;
     sums.rows = least(rows_at_once, block.planes - r);
-    each_pack<T, 1>(block.groups, sums);
+    each_column<T>(block.groups, sums);
   }
   for (Index c = 0; c < block.groups; ++c) {
     mean[c] = pivot[c] + sum[c] / n;
@@ -122,7 +152,7 @@ void moments_lanes(const Block& block, const T* x, Moments<T> out) noexcept {
   for (Index r = 0; r < block.planes; r += rows_at_once) {
     second.x = x + r * block.plane_stride;
     second.rows = least(rows_at_once, block.planes - r);
-    each_pack<T, 1>(block.groups, second);
+    each_column<T>(block.groups, second);
   }
   each_group<T>(block.groups, CentreMoments<T>{block, x, mean, sum, squares, out});
 }

@@ -21,7 +21,7 @@ struct Elements {
 
 /// `Group` and `Element` say how a term that goes by group or by element varies along the walk: along a run the group's
 /// are uniform, across lanes the element's are.
-template <class T, Output Out, class Group, class Element, bool Weight, bool Bias>
+template <class T, class Group, class Element, bool Weight, bool Bias>
 struct Normalize {
   const T* x;
   T* y;
@@ -29,7 +29,7 @@ struct Normalize {
   Element weight, bias;
   Index ahead;
 
-  template <bool Whole, int>
+  template <bool Whole, Output Out>
   NORMKIT_INLINE void step(Index i, Index n) {
     NORMKIT_EXACT
     Pack<T> v = load<Whole>(x + i, n, Pack<T>::zero());
@@ -46,18 +46,18 @@ struct Normalize {
 template <class T, Output Out, bool Weight, bool Bias>
 void normalize_runs(const Block& block, const T* x, const Normalization<T>& terms, T* y) noexcept {
   using Group = Uniform<T>;
-  for (Index g = 0; g < block.groups; ++g)
-    for (Index p = 0; p < block.planes; ++p) {
+  for (Index p = 0; p < block.planes; ++p)
+    for (Index g = 0; g < block.groups; ++g) {
       const Index at = g * block.group_stride + p * block.plane_stride, element = p * block.plane_elements;
-      Normalize<T, Out, Group, Elements<T>, Weight, Bias> body{x + at,
-                                                               y + at,
-                                                               {Pack<T>::all(terms.mean[g])},
-                                                               {Pack<T>::all(terms.mean_lo[g])},
-                                                               {Pack<T>::all(terms.scale[g])},
-                                                               {Pack<T>::all(terms.shift[g])},
-                                                               {Weight ? terms.weight + element : nullptr},
-                                                               {Bias ? terms.bias + element : nullptr},
-                                                               terms.ahead};
+      Normalize<T, Group, Elements<T>, Weight, Bias> body{x + at,
+                                                          y + at,
+                                                          {Pack<T>::all(terms.mean[g])},
+                                                          {Pack<T>::all(terms.mean_lo[g])},
+                                                          {Pack<T>::all(terms.scale[g])},
+                                                          {Pack<T>::all(terms.shift[g])},
+                                                          {Weight ? terms.weight + element : nullptr},
+                                                          {Bias ? terms.bias + element : nullptr},
+                                                          terms.ahead};
       each_pack_into<Out>(body.y, block.length, body);
     }
 }
@@ -67,15 +67,15 @@ void normalize_lanes(const Block& block, const T* x, const Normalization<T>& ter
   using Group = Elements<T>;
   for (Index p = 0; p < block.planes; ++p) {
     const Index at = p * block.plane_stride;
-    Normalize<T, Out, Group, Uniform<T>, Weight, Bias> body{x + at,
-                                                            y + at,
-                                                            {terms.mean},
-                                                            {terms.mean_lo},
-                                                            {terms.scale},
-                                                            {terms.shift},
-                                                            {Pack<T>::all(Weight ? terms.weight[p] : T(1))},
-                                                            {Pack<T>::all(Bias ? terms.bias[p] : T(0))},
-                                                            terms.ahead};
+    Normalize<T, Group, Uniform<T>, Weight, Bias> body{x + at,
+                                                       y + at,
+                                                       {terms.mean},
+                                                       {terms.mean_lo},
+                                                       {terms.scale},
+                                                       {terms.shift},
+                                                       {Pack<T>::all(Weight ? terms.weight[p] : T(1))},
+                                                       {Pack<T>::all(Bias ? terms.bias[p] : T(0))},
+                                                       terms.ahead};
     each_pack_into<Out>(body.y, block.groups, body);
   }
 }

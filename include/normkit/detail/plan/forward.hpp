@@ -50,7 +50,7 @@ struct NormalizeMap {
   using Coefficients = NormalizeCoefficients<T>;
 
   const Kernels<T>& kernel;
-  const Plan& plan;
+  const Cut& cut;
   Affine<T> affine;
   const T* x;
   T* y;
@@ -64,7 +64,7 @@ struct NormalizeMap {
                                             out.scale, out.careful);
   }
 
-  Output output() const noexcept { return output_of(plan, y, x); }
+  Output output() const noexcept { return output_of(cut, y, x); }
 
   void map(const Tile& tile, const TileBlock& at, const Coefficients& c, Index ahead) const noexcept {
     const Maps<T>& maps = kernel.maps[static_cast<int>(output())];
@@ -73,7 +73,7 @@ struct NormalizeMap {
       const T* const weight = affine.by_element ? affine.weight_at(at.element) : nullptr;
       const T* const bias = affine.by_element ? affine.bias_at(at.element) : nullptr;
       const Index start = offset + from * at.block.group_stride;
-      maps.normalize[plan.walk()][(weight ? 1 : 0) + (bias ? 2 : 0)](
+      maps.normalize[cut.walk()][(weight ? 1 : 0) + (bias ? 2 : 0)](
           at.block.some(count), x + start,
           {c.mean + from, c.mean_lo + from, c.scale + from, c.shift + from, weight, bias, ahead}, y + start);
     };
@@ -117,19 +117,19 @@ struct NormalizeByBatch : NormalizeMap<T> {
   RunningSink<T> running;
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
-    this->kernel.moments[this->plan.walk()](at.block, this->x + tile.offset + at.offset, into);
+    this->kernel.moments[this->cut.walk()](at.block, this->x + tile.offset + at.offset, into);
   }
   void merge(Index groups, Partial into, Index count, Partial other, Index more) const noexcept {
     this->kernel.steps.merge_moments(groups, into, count, other, more);
   }
   void coefficients(const Tile& tile, Partial moments, Coefficients& out) const noexcept {
-    this->kernel.steps.statistics_of(tile.groups, moments, this->plan.view().count(), eps, out.statistics());
+    this->kernel.steps.statistics_of(tile.groups, moments, this->cut.view().count(), eps, out.statistics());
     this->scale(tile, out);
   }
   void commit(const Tile& tile, Partial moments, const Coefficients& c) const noexcept {
     keep(tile, c, saved);
     if (running.mean)
-      this->kernel.steps.update_running(tile.groups, moments, this->plan.view().count(), running.momentum,
+      this->kernel.steps.update_running(tile.groups, moments, this->cut.view().count(), running.momentum,
                                         running.mean + tile.first, running.var + tile.first);
   }
 };

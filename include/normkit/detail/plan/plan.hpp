@@ -18,16 +18,37 @@ struct TileBlock {
   Index offset, element;
 };
 
+/// What ways of cutting a view have in common.
+class Cut {
+ public:
+  const StatView& view() const noexcept { return view_; }
+  Walk walk() const noexcept { return view_.inner > 1 ? runs : lanes; }
+  /// Elements that are written one after the other.
+  Index run() const noexcept { return run_; }
+
+ protected:
+  explicit Cut(const StatView& view) noexcept : view_(view) {}
+
+  static constexpr Index chunk_elements = 65536;  // what is worth handing to a thread, about 10 us
+
+  static constexpr Index min(Index a, Index b) noexcept { return a < b ? a : b; }
+  static constexpr Index max(Index a, Index b) noexcept { return a < b ? b : a; }
+  static constexpr Index clamp(Index a, Index low, Index high) noexcept { return min(max(a, low), high); }
+
+  StatView view_;
+  Index run_ = 1;
+};
+
 /// How a view is cut: tiles of groups across, blocks of elements along, chunks of blocks for threads. Which elements
 /// form a block and a chunk decides how sums are rounded, so it depends on the shape alone and on constants, never on
 /// this machine's caches or the number of threads. How many groups a tile has decides nothing but speed.
-class Plan {
+class Plan : public Cut {
  public:
   /// 512 kB of float: what is surely in L2 after a first pass.
   static constexpr Index cached_elements = 131072;
 
-  explicit Plan(const StatView& view) noexcept : view_(view), walk_(view.inner > 1 ? runs : lanes) {
-    if (walk_ == runs && view.inner >= block_elements) {
+  explicit Plan(const StatView& view) noexcept : Cut(view) {
+    if (walk() == runs && view.inner >= block_elements) {
       segments_ = ceil_div(view.inner, block_elements);
       // Even segments of whole cache lines: no block of a few elements at the end.
       segment_ = ceil_div(ceil_div(view.inner, segments_), 64) * 64;
@@ -35,21 +56,18 @@ class Plan {
       planes_ = 1;
     } else {
       segment_ = view.inner;
-      planes_ = walk_ == runs ? run_planes(view.inner) : lane_rows(view.kept);
+      planes_ = view.outer == 1 ? 1 : walk() == runs ? run_planes(view.inner) : lane_rows(view.kept);
     }
     if (planes_ > view.outer) planes_ = view.outer;
     blocks_ = ceil_div(view.outer, planes_) * segments_;
-    const Index across = walk_ == runs ? 1 : min(view.kept, chunk_columns);
+    const Index across = walk() == runs ? 1 : min(view.kept, chunk_columns);
     blocks_per_chunk_ = max(ceil_div(chunk_elements, planes_ * segment_ * across), ceil_div(blocks_, max_chunks));
     chunks_ = ceil_div(blocks_, blocks_per_chunk_);
-    tile_ = walk_ == lanes ? max_groups : clamp(block_elements / (planes_ * segment_ * blocks_), 1, run_groups);
+    tile_ = walk() == lanes ? max_groups : clamp(block_elements / (planes_ * segment_ * blocks_), 1, run_groups);
     tiles_per_slab_ = ceil_div(view.kept, tile_);
+    run_ = walk() == runs ? segment_ : min(view.kept, tile_);
   }
 
-  const StatView& view() const noexcept { return view_; }
-  Walk walk() const noexcept { return walk_; }
-  /// Elements of a tile that lie next to each other in memory.
-  Index run() const noexcept { return walk_ == runs ? segment_ : min(view_.kept, tile_); }
   Index tiles() const noexcept { return view_.slabs * tiles_per_slab_; }
   /// As many as are worth handing to a thread, where enough are left for the others.
   Index tiles_per_task(Index threads) const noexcept {
@@ -64,8 +82,10 @@ class Plan {
     return elements_before(chunk_end(chunk)) - elements_before(chunk_begin(chunk));
   }
 
+  // The usual cases go without divisions, which short rows would notice.
   Tile tile(Index number) const noexcept {
-    const Index slab = number / tiles_per_slab_, first = number % tiles_per_slab_ * tile_;
+    const Index slab = view_.slabs == 1 ? 0 : number / tiles_per_slab_;
+    const Index first = (number - slab * tiles_per_slab_) * tile_;
     return {slab * view_.kept + first, min(tile_, view_.kept - first),
             slab * view_.count() * view_.kept + first * view_.inner};
   }
@@ -84,7 +104,8 @@ class Plan {
   }
 
   TileBlock block(const Tile& tile, Index number) const noexcept {
-    const Index plane = number / segments_ * planes_, start = number % segments_ * segment_;
+    const Index above = segments_ == 1 ? number : number / segments_;
+    const Index plane = above * planes_, start = (number - above * segments_) * segment_;
     const Index row = view_.kept * view_.inner;
     return {{tile.groups, view_.inner, min(planes_, view_.outer - plane), row, view_.inner,
              min(segment_, view_.inner - start)},
@@ -96,14 +117,11 @@ class Plan {
   // A block of runs: 128 additions in each of 32 virtual lanes, 16 kB of float, two passes from L1. Shorter blocks would
   // mean more merging, longer ones longer chains of roundings.
   static constexpr Index lane_count = 32, lane_chain = 128, block_elements = lane_count * lane_chain;
-  static constexpr Index chunk_elements = 65536;  // what is worth handing to a thread, about 10 us
-  static constexpr Index chunk_columns = 256;     // of a view across lanes, that count for it
-  static constexpr Index max_chunks = 64;         // bounds the scratch: 64 partial results for each statistic
-  static constexpr Index run_groups = 8;          // short rows at a time, so that the latencies of their sums overlap
+  static constexpr Index chunk_columns = 256;  // of a view across lanes, that count for it
+  static constexpr Index max_chunks = 64;      // bounds the scratch: 64 partial results for each statistic
+  static constexpr Index run_groups =
+      32;  // short rows at a time: their steps share registers, and their latencies overlap
 
-  static constexpr Index min(Index a, Index b) noexcept { return a < b ? a : b; }
-  static constexpr Index max(Index a, Index b) noexcept { return a < b ? b : a; }
-  static constexpr Index clamp(Index a, Index low, Index high) noexcept { return min(max(a, low), high); }
   /// Runs of a block that end before a lane has added up its chain. The roundings of many lanes average out; where a run
   /// fills only few, their chains are shorter.
   static constexpr Index run_planes(Index inner) noexcept {
@@ -117,10 +135,46 @@ class Plan {
     return min(plane, view_.outer) * view_.inner + start;
   }
 
-  StatView view_;
-  Walk walk_;
   Index planes_ = 1, segment_ = 1, segments_ = 1, blocks_ = 1, blocks_per_chunk_ = 1, chunks_ = 1;
   Index tile_ = 1, tiles_per_slab_ = 1;
+};
+
+/// How a view is cut where nothing is to be reduced: into pieces in the order of memory, of as many neighbouring groups as
+/// are worth handing to a thread, and of so many elements of each that they are worth their coefficients.
+class Pieces : public Cut {
+ public:
+  explicit Pieces(const StatView& view) noexcept : Cut(view) {
+    groups_ = walk() == lanes ? min(view.kept, max_groups)
+                              : clamp(chunk_elements / view.inner, 1, min(view.kept, max_groups));
+    segment_ = min(view.inner, chunk_elements);
+    planes_ = clamp(max(chunk_elements / (groups_ * segment_), least_elements / segment_), 1, view.outer);
+    run_ = walk() == runs ? segment_ : groups_;
+  }
+
+  Index size() const noexcept { return view_.slabs * across() * down() * along(); }
+
+  Tile tile(Index number) const noexcept {
+    const Index above = number / along(), slab = above / across() / down(), first = above % across() * groups_;
+    return {slab * view_.kept + first, min(groups_, view_.kept - first),
+            (slab * view_.count() * view_.kept) + first * view_.inner};
+  }
+  TileBlock block(const Tile& tile, Index number) const noexcept {
+    const Index start = number % along() * segment_, plane = number / along() / across() % down() * planes_;
+    const Index row = view_.kept * view_.inner;
+    return {{tile.groups, view_.inner, min(planes_, view_.outer - plane), row, view_.inner,
+             min(segment_, view_.inner - start)},
+            plane * row + start,
+            plane * view_.inner + start};
+  }
+
+ private:
+  static constexpr Index least_elements = 512;  // of a group: its coefficients take as long as about 50 of them
+
+  Index along() const noexcept { return ceil_div(view_.inner, segment_); }
+  Index across() const noexcept { return ceil_div(view_.kept, groups_); }
+  Index down() const noexcept { return ceil_div(view_.outer, planes_); }
+
+  Index groups_ = 1, planes_ = 1, segment_ = 1;
 };
 
 }  // namespace normkit::detail

@@ -28,9 +28,9 @@ void forward_by_batch(const Executor& execute, const StatView& view, const Affin
 template <Scalar T, class Given>
 void forward_by_given(const Executor& execute, const StatView& view, const Affine<T>& affine, double eps,
                       const Given* mean, const Given* var, const T* x, T* y) noexcept {
-  const Plan plan(view);
-  const NormalizeByGiven<T, Given> op{{kernels<T>(), plan, affine, x, y}, eps, mean, var};
-  map_only(plan, op, execute);
+  const Pieces pieces(view);
+  const NormalizeByGiven<T, Given> op{{kernels<T>(), pieces, affine, x, y}, eps, mean, var};
+  map_only(pieces, op, execute);
 }
 
 /// Mean and biased variance of each group.
@@ -106,15 +106,16 @@ void backward_by_batch(const Executor& execute, const BackwardCall<T>& call, std
 /// Gradients of a forward with given statistics, parameters by group.
 template <Scalar T>
 void backward_by_given(const Executor& execute, const BackwardCall<T>& call, std::byte* memory) noexcept {
-  const Plan plan(call.view);
   if (call.gradient) {
+    const Plan plan(call.view);
     const GradientOfParameters<T> op{{kernels<T>(), plan, call.saved, call.x, call.dy}, call.gradient};
     reduce_and_map(plan, op, execute, memory);
   }
   if (call.dx) {
     const Affine<T> weight_only{call.affine.weight, nullptr, false};
-    const GradientByGiven<T> op{{kernels<T>(), plan, weight_only, call.dy, call.dx}, call.saved};
-    map_only(plan, op, execute);
+    const Pieces pieces(call.view);
+    const GradientByGiven<T> op{{kernels<T>(), pieces, weight_only, call.dy, call.dx}, call.saved};
+    map_only(pieces, op, execute);
   }
 }
 

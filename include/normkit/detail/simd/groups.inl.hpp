@@ -96,12 +96,12 @@ NORMKIT_INLINE Doubles reciprocal_sqrt(Doubles value) {
 
 template <int First, int... Lane>
 NORMKIT_INLINE Doubles every_second(Doubles a, Doubles b, std::integer_sequence<int, Lane...>) {
-  return {__builtin_shufflevector(a.raw, b.raw, (2 * Lane + First)...)};
+  return shuffled(a, b, std::integer_sequence<int, (2 * Lane + First)...>{});
 }
 template <int Half, int... Lane>
 NORMKIT_INLINE Doubles interleaved(Doubles a, Doubles b, std::integer_sequence<int, Lane...>) {
   constexpr int width = Doubles::width;
-  return {__builtin_shufflevector(a.raw, b.raw, (Half * width / 2 + Lane / 2 + Lane % 2 * width)...)};
+  return shuffled(a, b, std::integer_sequence<int, (Half * width / 2 + Lane / 2 + Lane % 2 * width)...>{});
 }
 
 template <class T>

@@ -71,44 +71,85 @@ NORMKIT_INLINE void each_pack(Index length, Body& body) {
   rounds<T>(length, body, std::make_integer_sequence<int, Slots>{});
 }
 
-/// The same for bodies that write a run and sum nothing. What is streamed begins at a whole register of the output.
+/// The same for bodies that write a run and sum nothing: body.step<whole, out>(i, n). Only whole cache lines are streamed: a
+/// line that is partly written past the caches and partly into them costs more than either.
 template <Output Out, class T, class Body>
 NORMKIT_INLINE void each_pack_into(const T* out, Index length, Body& body) {
   constexpr int width = Pack<T>::width;
+  constexpr Output into_caches = Out == Output::streamed ? Output::prefetched : Out;
   Index i = 0;
   if constexpr (Out == Output::streamed) {
-    const Index past = static_cast<Index>(std::bit_cast<std::uintptr_t>(out) / sizeof(T) % width);
-    if (past > 0) {
-      i = least(width - past, length);
-      body.template step<false, 0>(0, i);
-    }
+    constexpr Index line = 64 / static_cast<Index>(sizeof(T));
+    const Index past = static_cast<Index>(std::bit_cast<std::uintptr_t>(out) / sizeof(T) % line);
+    const Index begin = past == 0 ? 0 : least(line - past, length);
+    for (; i + width <= begin; i += width) body.template step<true, into_caches>(i, width);
+    if (i < begin) body.template step<false, into_caches>(i, begin - i);
+    for (i = begin; i + line <= length; i += line)
+      for (Index at = i; at < i + line; at += width) body.template step<true, Out>(at, width);
   }
-  for (; i + width <= length; i += width) body.template step<true, 0>(i, width);
-  if (i < length) body.template step<false, 0>(i, length - i);
+  for (; i + 4 * width <= length; i += 4 * width) {
+    body.template step<true, into_caches>(i, width);
+    body.template step<true, into_caches>(i + width, width);
+    body.template step<true, into_caches>(i + 2 * width, width);
+    body.template step<true, into_caches>(i + 3 * width, width);
+  }
+  for (; i + width <= length; i += width) body.template step<true, into_caches>(i, width);
+  if (i < length) body.template step<false, into_caches>(i, length - i);
 }
 
-/// The upper half of each span of 2 * Half lanes moved onto the lower half.
-template <int Half, class T, int... Lane>
-NORMKIT_INLINE Pack<T> upper_half(Pack<T> p, std::integer_sequence<int, Lane...>) {
-#if NORMKIT_VECTOR_EXTENSIONS
-  return {__builtin_shufflevector(p.raw, p.raw, ((Lane + Half) % Pack<T>::width)...)};
-#else
-  return {{p.raw[(Lane + Half) % Pack<T>::width]...}};
-#endif
+/// Registers of neighbouring columns that are summed together. One register alone waits for its own sums: LayerNorm
+/// 128x512, backward, double, took 1.5 times as long.
+inline constexpr int column_packs = 4;
+
+/// Walks `columns` neighbouring columns, column_packs registers of them at a time where there are so many:
+/// body.step<whole>(c, n, registers).
+template <class T, class Body>
+NORMKIT_INLINE void each_column(Index columns, Body& body) {
+  constexpr int width = Pack<T>::width;
+  Index c = 0;
+  for (; c + column_packs * width <= columns; c += column_packs * width)
+    body.template step<true>(c, width, std::make_integer_sequence<int, column_packs>{});
+  for (; c + width <= columns; c += width) body.template step<true>(c, width, std::integer_sequence<int, 0>{});
+  if (c < columns) body.template step<false>(c, columns - c, std::integer_sequence<int, 0>{});
 }
 
+/// Whether register `at` of neighbouring ones is the first of a cache line.
+inline constexpr bool begins_line(int at) { return at * NORMKIT_PACK_BYTES % 64 == 0; }
+
+/// The lower (First 0) or upper (First Half) half of each span of 2 * Half lanes of two registers.
+template <int Half, int First, class T, int... Lane>
+NORMKIT_INLINE Pack<T> halves(Pack<T> a, Pack<T> b, std::integer_sequence<int, Lane...>) {
+  return shuffled(a, b, std::integer_sequence<int, (Lane / Half * 2 * Half + Lane % Half + First)...>{});
+}
+
+/// The sum of the lanes of each of 2 * Half registers, by a fixed tree: upper half onto lower half, until one is left. Two
+/// registers share each addition.
+template <int Half, class T>
+NORMKIT_INLINE Pack<T> fold_each(const Pack<T>* lanes) {
+  NORMKIT_EXACT
+  constexpr int width = Pack<T>::width;
+  if constexpr (Half == width) {
+    return *lanes;
+  } else {
+    constexpr auto all = std::make_integer_sequence<int, width>{};
+    const Pack<T> a = fold_each<2 * Half>(lanes), b = fold_each<2 * Half>(lanes + width / (2 * Half));
+    return halves<Half, 0>(a, b, all) + halves<Half, Half>(a, b, all);
+  }
+}
+
+/// The same of one register.
 template <int Half, class T>
 NORMKIT_INLINE T fold(Pack<T> p) {
   NORMKIT_EXACT
   if constexpr (Half == 0)
     return p.raw[0];
   else
-    return fold<Half / 2>(p + upper_half<Half>(p, std::make_integer_sequence<int, Pack<T>::width>{}));
+    return fold<Half / 2>(p + halves<Half, Half>(p, p, std::make_integer_sequence<int, Pack<T>::width>{}));
 }
 
-/// The sum of all virtual lanes by a fixed tree: upper half onto lower half, until one is left.
+/// The virtual lanes added up in one register, by the first steps of the same tree.
 template <class T>
-NORMKIT_INLINE T tree_sum(const Pack<T> (&lanes)[lane_packs]) {
+NORMKIT_INLINE Pack<T> folded(const Pack<T> (&lanes)[lane_packs]) {
   NORMKIT_EXACT
   Pack<T> sum[lane_packs];
 #pragma GCC unroll 8
@@ -118,8 +159,22 @@ NORMKIT_INLINE T tree_sum(const Pack<T> (&lanes)[lane_packs]) {
 #pragma GCC unroll 8
     for (int i = 0; i < half; ++i) sum[i] = sum[i] + sum[i + half];
   }
-  return fold<Pack<T>::width / 2>(sum[0]);
+  return sum[0];
 }
+
+/// Rounds that a chain of additions may have.
+inline constexpr Index chain_rounds = 8;
+
+/// Sums in the virtual lanes over no more rounds than that.
+template <class T, int Sums>
+struct ShortSums {
+  Pack<T> first[Sums][lane_packs];
+
+  template <int Sum>
+  NORMKIT_INLINE Pack<T> total() {
+    return folded(first[Sum]);
+  }
+};
 
 /// Sums in the virtual lanes, all over the same rounds. Equal terms round the same way again and again, in every lane: one
 /// chain of 128 of them may be 32 u off. So what a lane has added up is carried to a second level after every 8 rounds, and
@@ -130,19 +185,19 @@ struct LaneSums {
   Index rounds;
 
   NORMKIT_INLINE void end_round() {
-    if (++rounds % 8 != 0) return;
+    if (++rounds % chain_rounds != 0) return;
 #pragma GCC unroll 2
     for (int sum = 0; sum < Sums; ++sum) {
       carry(first[sum], second[sum]);
-      if (rounds % 32 == 0) carry(second[sum], third[sum]);
+      if (rounds % (4 * chain_rounds) == 0) carry(second[sum], third[sum]);
     }
   }
 
   template <int Sum>  // a constant, so that sums stay in registers
-  NORMKIT_INLINE T total() {
-    if (rounds >= 8) carry(second[Sum], first[Sum]);
-    if (rounds >= 32) carry(third[Sum], first[Sum]);
-    return tree_sum(first[Sum]);
+  NORMKIT_INLINE Pack<T> total() {
+    if (rounds >= chain_rounds) carry(second[Sum], first[Sum]);
+    if (rounds >= 4 * chain_rounds) carry(third[Sum], first[Sum]);
+    return folded(first[Sum]);
   }
 
  private:
@@ -155,3 +210,28 @@ struct LaneSums {
     }
   }
 };
+
+/// The sums of neighbouring groups: work.sum(g, lanes, at) leaves those of a group in lanes[sum][at], one register each.
+/// As many groups as a register has lanes are folded together: alone, each would wait for its own tree of additions, which
+/// takes longer than a short row has work for.
+template <class T, int Sums, class Work>
+NORMKIT_INLINE void sum_groups(Index groups, const Work& work, T* const (&totals)[Sums]) {
+  constexpr int width = Pack<T>::width;
+  for (Index g = 0; g < groups; g += width) {
+    Pack<T> lanes[Sums][width];
+    const int some = static_cast<int>(least(width, groups - g));
+    for (int i = 0; i < some; ++i) work.sum(g + i, lanes, i);
+    for (int s = 0; s < Sums; ++s) {
+      if (some == width)
+        fold_each<1>(lanes[s]).store(totals[s] + g);
+      else
+        for (int i = 0; i < some; ++i) totals[s][g + i] = fold<width / 2>(lanes[s][i]);
+    }
+  }
+}
+
+/// Whether the groups of a block are one run each, of no more rounds than a chain of additions may have.
+template <class T>
+NORMKIT_INLINE bool is_short(const Block& block) {
+  return block.planes == 1 && block.length <= chain_rounds * lane_packs * Pack<T>::width;
+}

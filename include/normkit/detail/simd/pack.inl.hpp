@@ -52,3 +52,14 @@ struct Pack {
   friend NORMKIT_INLINE Pack operator-(Pack a) { return {-a.raw}; }
 #endif
 };
+
+/// Lanes of two registers one after the other, by number.
+template <class T, int... Lane>
+NORMKIT_INLINE Pack<T> shuffled(Pack<T> a, [[maybe_unused]] Pack<T> b, std::integer_sequence<int, Lane...>) {
+#if NORMKIT_VECTOR_EXTENSIONS
+  return {__builtin_shufflevector(a.raw, b.raw, Lane...)};
+#else
+  constexpr int width = Pack<T>::width;
+  return {{(Lane < width ? a.raw[Lane % width] : b.raw[Lane % width])...}};
+#endif
+}

@@ -27,8 +27,11 @@ inline std::optional<Index> checked_product(std::span<const Index> extents,
   for (const Index extent : extents) {
     if (extent < 0) return std::nullopt;
     empty |= extent == 0;
-    if (extent != 0 && product > limit / extent) return std::nullopt;
-    if (extent != 0) product *= extent;
+    if (extent == 0) continue;
+    // Below 2^31 the product holds both; a division for each extent is what a call on a short row would notice.
+    const bool holds = ((product | extent) >> 31) == 0;
+    if (holds ? product * extent > limit : product > limit / extent) return std::nullopt;
+    product *= extent;
   }
   return empty ? 0 : product;
 }
