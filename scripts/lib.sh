@@ -7,11 +7,18 @@ build_packages=(g++ cmake ninja-build libeigen3-dev libgtest-dev libbenchmark-de
 # What normkit is measured against, and what draws the pictures. libdnnl-dev asks for OpenCL's headers without saying so.
 peer_packages=(libtorch-dev libdnnl-dev ocl-icd-opencl-dev python3-matplotlib)
 
-# report script.py argument...: by Debian's own python3, which has its matplotlib, where there is one.
-report() {
-  local python=/usr/bin/python3
-  [[ -x $python ]] || python=python3
-  "$python" "$@"
+# Debian's own python3, which has its matplotlib, where there is one.
+python=/usr/bin/python3
+[[ -x $python ]] || python=python3
+
+# newest_wheels folder: a virtual environment there, with PyPI's newest PyTorch and newest oneDNN for CPUs alone.
+# PyTorch's CPU library is linked to two of CUDA's, in the version that its wheel names: it does not load without them.
+newest_wheels() {
+  [[ -x $1/bin/pip ]] || "$python" -m venv "$1"
+  local pip=("$1/bin/pip" --quiet --disable-pip-version-check install --upgrade --no-warn-conflicts)
+  "${pip[@]}" --no-deps torch onednn-cpu-gomp onednn-devel-cpu-gomp
+  "${pip[@]}" "$(sed -nE 's/^Requires-Dist: cuda-toolkit\[.*\](==[0-9.]+).*/cuda-toolkit[cudart,cupti]\1/p' \
+    "$1"/lib/python*/site-packages/torch-*.dist-info/METADATA)"
 }
 
 # need_packages package...: installs those that are missing; where that cannot be done, names them and goes on.

@@ -105,7 +105,11 @@ class OneDnn : public PeerOf<OneDnn> {
     arguments[DNNL_ARG_DIFF_SRC] = at(layout, b.out);
     arguments[DNNL_ARG_DIFF_SCALE] = at(params, b.dweight);
     arguments[DNNL_ARG_DIFF_SHIFT] = at(params, b.dbias);
-    return executed(Backward(backward_of<Backward>(engine_, layout, flags, forward)), std::move(arguments));
+    const auto backward = backward_of<Backward>(engine_, layout, flags, forward);
+    int inputs = 0;  // with the shift among them or not, by version and norm: any other number is refused
+    dnnl_primitive_desc_query(backward.get(), dnnl_query_num_of_inputs_s32, 0, &inputs);
+    if (inputs == 5) arguments.erase(DNNL_ARG_SHIFT);
+    return executed(Backward(backward), std::move(arguments));
   }
 
   template <class Primitive>

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Writes what bench_peers found into docs/: the tables of benchmarks.md, and img/benchmarks.svg.
+"""Writes what bench_peers found into docs/: the tables of a page, and for benchmarks.md img/benchmarks.svg too.
 
-    python3 bench/peers/report.py benchmarks.csv        (Debian: apt install python3-matplotlib)
+    python3 bench/peers/report.py benchmarks.csv docs/benchmarks.md        (Debian: apt install python3-matplotlib)
 
 scripts/bench does all of it.
 """
@@ -21,7 +21,6 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
-DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 BEGIN = "<!-- written by scripts/bench -->"
 END = "<!-- end of what scripts/bench writes -->"
 
@@ -187,12 +186,14 @@ def draw(rows, path):
 
 
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 3:
         sys.exit(__doc__)
     rows, versions = read(sys.argv[1])
     print("\n".join(summary(rows)))
-    write(text(rows, versions), DOCS / "benchmarks.md")
-    draw(rows, DOCS / "img" / "benchmarks.svg")
+    page = pathlib.Path(sys.argv[2])
+    write(text(rows, versions), page)
+    if page.name == "benchmarks.md":
+        draw(rows, page.parent / "img" / "benchmarks.svg")
 
 
 if __name__ == "__main__":
