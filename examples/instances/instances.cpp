@@ -1,0 +1,2 @@
+// The kernels that main.cpp and any other file of the program use.
+#include <normkit/instances.hpp>
