@@ -1,5 +1,7 @@
 #pragma once
 
+#include <bit>
+
 #include <normkit/detail/kernel/table.hpp>
 #include <normkit/detail/view/stat_view.hpp>
 
@@ -63,7 +65,8 @@ class Plan : public Cut {
     const Index across = walk() == runs ? 1 : min(view.kept, chunk_columns);
     blocks_per_chunk_ = max(ceil_div(chunk_elements, planes_ * segment_ * across), ceil_div(blocks_, max_chunks));
     chunks_ = ceil_div(blocks_, blocks_per_chunk_);
-    tile_ = walk() == lanes ? max_groups : clamp(block_elements / (planes_ * segment_ * blocks_), 1, run_groups);
+    tile_ = walk() == lanes ? max_groups
+                            : power_of_two(clamp(block_elements / (planes_ * segment_ * blocks_), 1, run_groups));
     tiles_per_slab_ = ceil_div(view.kept, tile_);
     run_ = walk() == runs ? segment_ : min(view.kept, tile_);
   }
@@ -122,6 +125,10 @@ class Plan : public Cut {
   static constexpr Index run_groups =
       32;  // short rows at a time: their steps share registers, and their latencies overlap
 
+  /// The greatest that is not more: groups fill whole registers then.
+  static constexpr Index power_of_two(Index most) noexcept {
+    return static_cast<Index>(std::bit_floor(static_cast<std::size_t>(most)));
+  }
   /// Runs of a block that end before a lane has added up its chain. The roundings of many lanes average out; where a run
   /// fills only few, their chains are shorter.
   static constexpr Index run_planes(Index inner) noexcept {
