@@ -107,6 +107,14 @@ def geometric_mean(numbers):
     return math.exp(sum(map(math.log, numbers)) / len(numbers)) if numbers else math.nan
 
 
+def growth(rows):
+    """Our time for each byte of the largest of a norm's rows in sizes.txt, by that of the smallest, on one thread."""
+    by_size = collections.defaultdict(list)
+    for row in sorted((r for r in rows if r.network == "sizes" and r.threads == 1), key=lambda r: r.bytes):
+        by_size[row.norm, *row.shape.split()[1:], row.direction, row.type].append(row.seconds[OURS] / row.bytes)
+    return [times[-1] / times[0] for times in by_size.values()]
+
+
 def summary(rows):
     with_peer = [row for row in rows if not math.isnan(row.peer)]
     won = [row for row in with_peer if row.ratio <= row.allowed]
@@ -128,6 +136,8 @@ def summary(rows):
         f"- Rows within the cache that take over 100 us: {len(faster)} of {len(fitting)} at least 1.7 times as fast on 2"
         " threads; geometric mean "
         f"{geometric_mean(single[r.name, r.type] / r.seconds[OURS] for r in fitting):.2f}.",
+        f"- Time for each element at 1e8 elements, by that at 3e7: at most {max(growth(rows), default=math.nan):.2f},"
+        f" geometric mean {geometric_mean(growth(rows)):.2f}.",
     ]
 
 

