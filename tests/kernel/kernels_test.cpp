@@ -44,6 +44,7 @@ std::vector<Layout> layouts() {
     all.push_back(lanes_layout(3, n));
   }
   all.push_back(runs_layout(1, 1, 4096));
+  for (const Index n : {1, 21, 127, 129, 256, 257}) all.push_back(runs_layout(33, 1, n));  // whole registers of groups
   all.push_back(lanes_layout(256, 64));
   return all;
 }
@@ -301,6 +302,51 @@ TYPED_TEST(Kernels, AConstantGroupHasNoVarianceAndItsOwnValueAsMean) {
         EXPECT_EQ(wide_value(got.delta[1]), 0);
         EXPECT_EQ(wide_value(got.m2[1]), 0);
       }
+}
+
+TYPED_TEST(Kernels, GroupsBesideOddOnesGetTheBitsThatTheyGetAlone) {
+  using T = TypeParam;
+  constexpr Index groups = 19;
+  for (const auto& set : kernel_sets::all<T>())
+    for (const Layout& l : {runs_layout(groups, 2, 21), runs_layout(groups, 1, 21), lanes_layout(groups, 21)}) {
+      Data<T> data(l, 0, 1);
+      const auto fill = [&](std::vector<T>& values, Index g, T value) {
+        for (Index p = 0; p < l.block.planes; ++p)
+          for (Index i = 0; i < l.block.length; ++i) values[static_cast<std::size_t>(l.at(g, p, i))] = value;
+      };
+      fill(data.x, 2, T(0.1));
+      fill(data.x, 7, std::numeric_limits<T>::max());
+      fill(data.dy, 5, T(0));
+      data.x[static_cast<std::size_t>(l.at(11, 1 % l.block.planes, 0))] = std::numeric_limits<T>::quiet_NaN();
+      data.dy[static_cast<std::size_t>(l.at(13, 0, 0))] = std::numeric_limits<T>::infinity();
+      MomentsResult<T> together(groups), alone(groups);
+      measure(set, l, data.x_at(), together);
+      const auto mean = terms<T>(groups, 1, 1), lo = terms<T>(groups, 2, 0);
+      const std::vector<double> rstd(MomentsResult<T>::size(groups), 1.0);
+      std::vector<int> power(MomentsResult<T>::size(groups));
+      power[16] = 3;
+      const nk::Centre<T> centre{{mean.data(), lo.data(), rstd.data(), power.data()}, nullptr, nullptr, false};
+      MomentsResult<T> sums(groups), sum_alone(groups);  // delta and m2 hold the two sums
+      std::vector<nk::Exponent<T>> more(MomentsResult<T>::size(groups)), more_alone(more);
+      const auto& sum = set.kernels->sums[l.walk][0];
+      sum(l.block, data.x_at(), data.dy_at(), centre,
+          {sums.delta.data(), sums.m2.data(), sums.exponent.data(), more.data()});
+      for (Index g = 0; g < groups; ++g) {
+        const Layout own{l.walk, l.block.some(1), l.size};
+        const T* const x = data.x_at() + g * l.block.group_stride;
+        const auto k = static_cast<std::size_t>(g);
+        set.kernels->moments[l.walk](own.block, x, alone.view().from(g));
+        sum(own.block, x, data.dy_at() + g * l.block.group_stride, {centre.statistics.from(g), nullptr, nullptr, false},
+            {&sum_alone.delta[k], &sum_alone.m2[k], &sum_alone.exponent[k], &more_alone[k]});
+      }
+      const auto same_or_nan = [](const auto& a, const auto& b) {
+        for (std::size_t i = 0; i < a.size(); ++i)
+          if (wide_value(a[i]) != wide_value(b[i]) && !std::isnan(wide_value(a[i]) + wide_value(b[i]))) return false;
+        return true;
+      };
+      EXPECT_TRUE(same_or_nan(together.delta, alone.delta) && same_or_nan(together.m2, alone.m2)) << set.name;
+      EXPECT_TRUE(same_or_nan(sums.delta, sum_alone.delta) && same_or_nan(sums.m2, sum_alone.m2)) << set.name;
+    }
 }
 
 TYPED_TEST(Kernels, NanStaysInItsGroup) {

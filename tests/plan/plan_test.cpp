@@ -1,6 +1,7 @@
 // How a view is cut: every element once, in blocks and chunks that depend on nothing but the shape.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <normkit/detail/plan/plan.hpp>
 #include <vector>
 
@@ -9,6 +10,7 @@ namespace {
 using normkit::Index;
 using normkit::detail::lanes;
 using normkit::detail::max_groups;
+using normkit::detail::Pieces;
 using normkit::detail::Plan;
 using normkit::detail::runs;
 using normkit::detail::StatView;
@@ -45,6 +47,31 @@ TEST(Plan, CoversEveryElementOnceAndNamesItRight) {
         });
     for (const char times : seen) ASSERT_EQ(times, 1) << "kept " << v.kept << " inner " << v.inner;
   }
+}
+
+TEST(Pieces, CoverEveryElementOnceAndLeaveSomeForEachThread) {
+  std::vector<StatView> all = views();
+  for (const StatView& v : {StatView{1, 700, 1100, 1}, StatView{1, 2, 3, 70001}, StatView{5, 40, 600, 1},
+                            StatView{1, 10, 512, 49}, StatView{1, 1, 9, 300000}, StatView{3, 7, 20, 7}})
+    all.push_back(v);
+  for (const StatView& v : all)
+    for (const Index threads : {1, 2, 16}) {
+      const Pieces pieces(v, threads);
+      std::vector<char> seen(static_cast<std::size_t>(v.size()), 0);
+      for (Index n = 0; n < pieces.size(); ++n) {
+        const Tile tile = pieces.tile(n);
+        const TileBlock at = pieces.block(tile, n);
+        EXPECT_LE(tile.groups, max_groups);
+        EXPECT_LE(tile.groups * at.block.elements(), 262144);
+        each_element(tile, at, [&](Index stat, Index element, Index offset) {
+          const Index s = stat / v.kept, k = stat % v.kept, o = element / v.inner, i = element % v.inner;
+          ASSERT_EQ(offset, ((s * v.outer + o) * v.kept + k) * v.inner + i);
+          ++seen[static_cast<std::size_t>(offset)];
+        });
+      }
+      for (const char times : seen) ASSERT_EQ(times, 1) << "kept " << v.kept << " inner " << v.inner;
+      EXPECT_GE(pieces.size(), std::min<Index>(threads, v.size() / 131072)) << "kept " << v.kept;
+    }
 }
 
 TEST(Plan, ChunksAreRunsOfBlocksThatAddUp) {

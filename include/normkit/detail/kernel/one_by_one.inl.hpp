@@ -104,11 +104,7 @@ template <class T>
 NORMKIT_RARE void carefully(const AddGradient<T>& step, Index g) {
   NORMKIT_EXACT
   const Wide<T> more = step.rstd ? step.sum[g] * widen<T>(step.rstd[g]) : step.sum[g];
-  const T old = step.gradient[g];
-  const int exponent = step.exponent[g];
-  step.gradient[g] = exponent == 0 && bounded<T>(static_cast<double>(old)) && bounded<T>(nearest(more))
-                         ? narrow<T>(widen<T>(static_cast<double>(old)) + more)
-                         : narrow<T>((Shifted<T>::of(old) + Shifted<T>{more, exponent}).plain());
+  step.gradient[g] = narrow<T>((Shifted<T>::of(step.gradient[g]) + Shifted<T>{more, step.exponent[g]}).plain());
 }
 
 /// One step for each of the groups [begin, end).

@@ -2,7 +2,8 @@
 
 #include <normkit/detail/kernel/block.hpp>
 
-/// The steps between passes over data: what each is done with. All pointers are by group, and none means absent. How a step
+/// The steps between passes over data: what each is done with. Pointers are by group, but for x and dy; null
+/// means absent. How a step
 /// is done for several groups at a time stands in statistics.inl.hpp, how it is done carefully in one_by_one.inl.hpp.
 namespace normkit::detail {
 

@@ -146,19 +146,28 @@ class Plan : public Cut {
   Index tile_ = 1, tiles_per_slab_ = 1;
 };
 
-/// How a view is cut where nothing is to be reduced: into pieces in the order of memory, of as many neighbouring groups as
-/// are worth handing to a thread, and of so many elements of each that they are worth their coefficients.
+/// How a view is cut where nothing is to be reduced: into pieces in the order of memory, of so many elements that all
+/// threads have some, and of so many of each group that they are worth its coefficients. It decides nothing but speed.
 class Pieces : public Cut {
  public:
-  explicit Pieces(const StatView& view) noexcept : Cut(view) {
-    groups_ = walk() == lanes ? min(view.kept, max_groups)
-                              : clamp(chunk_elements / view.inner, 1, min(view.kept, max_groups));
-    segment_ = min(view.inner, chunk_elements);
-    planes_ = clamp(max(chunk_elements / (groups_ * segment_), least_elements / segment_), 1, view.outer);
+  Pieces(const StatView& view, Index threads) noexcept : Cut(view) {
+    const Index elements = clamp(view.size() / (4 * threads), chunk_elements, 4 * chunk_elements);
+    const Index most = min(view.kept, walk() == lanes ? max_groups : min(max_groups, elements / least_elements));
+    groups_ = walk() == lanes ? most : clamp(elements / view.inner, 1, most);
+    segment_ = min(view.inner, elements);
+    planes_ = clamp(elements / (groups_ * segment_), 1, view.outer);
     run_ = walk() == runs ? segment_ : groups_;
   }
 
   Index size() const noexcept { return view_.slabs * across() * down() * along(); }
+
+  /// How many elements ahead of those that are written the next are asked for: 4096 to 16384 were equally good, 1024 and
+  /// fewer up to 1.5 times as slow. Whole rows, where a piece is only a part of them.
+  Index ahead() const noexcept {
+    constexpr Index distance = 8192;
+    const Index row = view_.kept * view_.inner;
+    return groups_ < view_.kept ? ceil_div(distance, row) * row : distance;
+  }
 
   Tile tile(Index number) const noexcept {
     const Index above = number / along(), slab = above / across() / down(), first = above % across() * groups_;

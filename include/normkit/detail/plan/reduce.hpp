@@ -238,10 +238,6 @@ void reduce_and_map(const Plan& plan, const Op& op, const Executor& execute, std
     run_by_tile(plan, op, execute);
 }
 
-/// How many elements ahead of those that are written the next are asked for, in a plain walk through memory: 4096 to 16384
-/// were equally good, 1024 and fewer up to 1.5 times as slow.
-inline constexpr Index read_ahead = 8192;
-
 /// An operation without a reduction: coefficients are given, every piece stands on its own.
 template <class Op>
 void map_only(const Pieces& pieces, const Op& op, const Executor& execute) noexcept {
@@ -249,7 +245,7 @@ void map_only(const Pieces& pieces, const Op& op, const Executor& execute) noexc
     const Tile tile = pieces.tile(number);
     typename Op::Coefficients coefficients;
     op.coefficients(tile, coefficients);
-    op.map(tile, pieces.block(tile, number), coefficients, read_ahead);
+    op.map(tile, pieces.block(tile, number), coefficients, pieces.ahead());
     publish(op);
   });
 }

@@ -28,7 +28,7 @@ void forward_by_batch(const Executor& execute, const StatView& view, const Affin
 template <Scalar T, class Given>
 void forward_by_given(const Executor& execute, const StatView& view, const Affine<T>& affine, double eps,
                       const Given* mean, const Given* var, const T* x, T* y) noexcept {
-  const Pieces pieces(view);
+  const Pieces pieces(view, execute.threads());
   const NormalizeByGiven<T, Given> op{{kernels<T>(), pieces, affine, x, y}, eps, mean, var};
   map_only(pieces, op, execute);
 }
@@ -113,7 +113,7 @@ void backward_by_given(const Executor& execute, const BackwardCall<T>& call, std
   }
   if (call.dx) {
     const Affine<T> weight_only{call.affine.weight, nullptr, false};
-    const Pieces pieces(call.view);
+    const Pieces pieces(call.view, execute.threads());
     const GradientByGiven<T> op{{kernels<T>(), pieces, weight_only, call.dy, call.dx}, call.saved};
     map_only(pieces, op, execute);
   }

@@ -28,8 +28,8 @@ inline std::optional<Index> checked_product(std::span<const Index> extents,
     if (extent < 0) return std::nullopt;
     empty |= extent == 0;
     if (extent == 0) continue;
-    // Below 2^31 the product holds both; a division for each extent is what a call on a short row would notice.
-    const bool holds = ((product | extent) >> 31) == 0;
+    // Factors of half the digits have a product; a division for each extent is what a call on a short row would notice.
+    const bool holds = ((product | extent) >> (std::numeric_limits<Index>::digits / 2)) == 0;
     if (holds ? product * extent > limit : product > limit / extent) return std::nullopt;
     product *= extent;
   }
