@@ -7,6 +7,6 @@
 int main() {
   Eigen::Tensor<float, 2, Eigen::RowMajor> x(4, 256);
   x.setRandom();
-  normkit::LayerNorm<float> norm({256});
+  normkit::LayerNorm<float> norm(256);
   std::cout << norm << " made rows of " << norm(x).dimension(1) << "\n";
 }
