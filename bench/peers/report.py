@@ -126,7 +126,8 @@ def summary(rows):
     twice = lambda r: "NHWC" in r.shape and r.direction == "train"
     near = [r for r in large if within(r) <= (2.0 if twice(r) else 1.6)]
     faster = [r for r in fitting if single[r.name, r.type] / r.seconds[OURS] >= 1.7]
-    return [
+    sizes = growth(rows)
+    lines = [
         f"- {len(won)} of {len(with_peer)} rows take no longer than the best peer of the row (1.05 times as long where"
         " that peer is within 20 % of the limit).",
         f"- Geometric mean of (time of the best peer) / (our time): {geometric_mean(1 / r.ratio for r in with_peer):.2f};"
@@ -136,9 +137,11 @@ def summary(rows):
         f"- Rows within the cache that take over 100 us: {len(faster)} of {len(fitting)} at least 1.7 times as fast on 2"
         " threads; geometric mean "
         f"{geometric_mean(single[r.name, r.type] / r.seconds[OURS] for r in fitting):.2f}.",
-        f"- Time for each element at 1e8 elements, by that at 3e7: at most {max(growth(rows), default=math.nan):.2f},"
-        f" geometric mean {geometric_mean(growth(rows)):.2f}.",
     ]
+    if sizes:
+        lines.append(f"- Time for each element at 1e8 elements, by that at 3e7: at most {max(sizes):.2f}, geometric mean"
+                     f" {geometric_mean(sizes):.2f}.")
+    return lines
 
 
 def table(rows, kind, threads):

@@ -53,6 +53,7 @@ struct GradientByBatch : SumsOfGradient<T> {
   Affine<T> affine;
   ParameterSink<T> by_group;
   T* dx;
+  Output output = output_of(this->plan, dx, this->x, this->dy);
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
     const T* const weight = by_element(at);
@@ -72,11 +73,9 @@ struct GradientByBatch : SumsOfGradient<T> {
                                        by_group.weight ? by_group.weight + tile.first : nullptr,
                                        by_group.bias ? by_group.bias + tile.first : nullptr);
   }
-  Output output() const noexcept { return output_of(this->plan, dx, this->x, this->dy); }
-
   void map(const Tile& tile, const TileBlock& at, const Coefficients& c, Index ahead) const noexcept {
     if (!dx) return;
-    const Maps<T>& maps = this->kernel.maps[static_cast<int>(output())];
+    const Maps<T>& maps = this->kernel.maps[static_cast<int>(output)];
     const Index offset = tile.offset + at.offset;
     const SavedStatistics<T> statistics = this->saved.from(tile.first);
     const auto some = [&](Index from, Index count) noexcept {

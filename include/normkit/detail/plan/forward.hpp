@@ -54,6 +54,7 @@ struct NormalizeMap {
   Affine<T> affine;
   const T* x;
   T* y;
+  Output output = output_of(cut, y, x);
 
   /// The rest of the coefficients from the statistics that stand in them.
   void scale(const Tile& tile, Coefficients& out) const noexcept {
@@ -64,10 +65,8 @@ struct NormalizeMap {
                                             out.scale, out.careful);
   }
 
-  Output output() const noexcept { return output_of(cut, y, x); }
-
   void map(const Tile& tile, const TileBlock& at, const Coefficients& c, Index ahead) const noexcept {
-    const Maps<T>& maps = kernel.maps[static_cast<int>(output())];
+    const Maps<T>& maps = kernel.maps[static_cast<int>(output)];
     const Index offset = tile.offset + at.offset;
     const auto some = [&](Index from, Index count) noexcept {
       const T* const weight = affine.by_element ? affine.weight_at(at.element) : nullptr;

@@ -37,6 +37,20 @@ class Cut {
   static constexpr Index max(Index a, Index b) noexcept { return a < b ? b : a; }
   static constexpr Index clamp(Index a, Index low, Index high) noexcept { return min(max(a, low), high); }
 
+  /// The groups of a slab from `first` on, `most` of them where there are so many.
+  Tile groups_from(Index slab, Index first, Index most) const noexcept {
+    return {slab * view_.kept + first, min(most, view_.kept - first),
+            slab * view_.count() * view_.kept + first * view_.inner};
+  }
+  /// Of their planes from `plane` on, and of the elements of each from `start` on, so many where there are so many.
+  TileBlock part_of(const Tile& tile, Index plane, Index planes, Index start, Index length) const noexcept {
+    const Index row = view_.kept * view_.inner;
+    return {{tile.groups, view_.inner, min(planes, view_.outer - plane), row, view_.inner,
+             min(length, view_.inner - start)},
+            plane * row + start,
+            plane * view_.inner + start};
+  }
+
   StatView view_;
   Index run_ = 1;
 };
@@ -88,13 +102,11 @@ class Plan : public Cut {
   // The usual cases go without divisions, which short rows would notice.
   Tile tile(Index number) const noexcept {
     const Index slab = view_.slabs == 1 ? 0 : number / tiles_per_slab_;
-    const Index first = (number - slab * tiles_per_slab_) * tile_;
-    return {slab * view_.kept + first, min(tile_, view_.kept - first),
-            slab * view_.count() * view_.kept + first * view_.inner};
+    return groups_from(slab, (number - slab * tiles_per_slab_) * tile_, tile_);
   }
 
   /// A tile of as many of these groups as one has, of a view with one slab.
-  Tile some_groups(Index first, Index most) const noexcept { return {first, min(tile_, most), first * view_.inner}; }
+  Tile some_groups(Index first, Index most) const noexcept { return groups_from(0, first, min(tile_, most)); }
 
   /// How far in memory a thread's next read is from the block that it maps, with blocks taken last to first: the block
   /// before, or where this tile is in cache the next tile's, `step` tiles on.
@@ -108,12 +120,7 @@ class Plan : public Cut {
 
   TileBlock block(const Tile& tile, Index number) const noexcept {
     const Index above = segments_ == 1 ? number : number / segments_;
-    const Index plane = above * planes_, start = (number - above * segments_) * segment_;
-    const Index row = view_.kept * view_.inner;
-    return {{tile.groups, view_.inner, min(planes_, view_.outer - plane), row, view_.inner,
-             min(segment_, view_.inner - start)},
-            plane * row + start,
-            plane * view_.inner + start};
+    return part_of(tile, above * planes_, planes_, (number - above * segments_) * segment_, segment_);
   }
 
  private:
@@ -122,8 +129,8 @@ class Plan : public Cut {
   static constexpr Index lane_count = 32, lane_chain = 128, block_elements = lane_count * lane_chain;
   static constexpr Index chunk_columns = 256;  // of a view across lanes, that count for it
   static constexpr Index max_chunks = 64;      // bounds the scratch: 64 partial results for each statistic
-  static constexpr Index run_groups =
-      32;  // short rows at a time: their steps share registers, and their latencies overlap
+  // Short rows at a time: their steps share registers, and their latencies overlap.
+  static constexpr Index run_groups = 32;
 
   /// The greatest that is not more: groups fill whole registers then.
   static constexpr Index power_of_two(Index most) noexcept {
@@ -170,17 +177,12 @@ class Pieces : public Cut {
   }
 
   Tile tile(Index number) const noexcept {
-    const Index above = number / along(), slab = above / across() / down(), first = above % across() * groups_;
-    return {slab * view_.kept + first, min(groups_, view_.kept - first),
-            (slab * view_.count() * view_.kept) + first * view_.inner};
+    const Index above = number / along();
+    return groups_from(above / across() / down(), above % across() * groups_, groups_);
   }
   TileBlock block(const Tile& tile, Index number) const noexcept {
-    const Index start = number % along() * segment_, plane = number / along() / across() % down() * planes_;
-    const Index row = view_.kept * view_.inner;
-    return {{tile.groups, view_.inner, min(planes_, view_.outer - plane), row, view_.inner,
-             min(segment_, view_.inner - start)},
-            plane * row + start,
-            plane * view_.inner + start};
+    const Index plane = number / along() / across() % down() * planes_;
+    return part_of(tile, plane, planes_, number % along() * segment_, segment_);
   }
 
  private:

@@ -12,7 +12,7 @@
 //   Coefficients, coefficients(tile, Partial, out)   from them, what mapping needs: no side effects
 //   commit(tile, Partial, Coefficients)       side effects, once for each tile: statistics, gradients of parameters
 //   map(tile, block, Coefficients, ahead)     the output of one block; what is `ahead` elements on is read next
-//   output()                                  whether that goes into the caches
+//   output                                    whether that goes into the caches
 // An operation without a reduction has no Partial, one without an output no map.
 namespace normkit::detail {
 
@@ -26,8 +26,7 @@ concept MapsBlocks = requires(const Op& op, const Tile& tile, const TileBlock& b
                               const typename Op::Coefficients& c) {
   { op.map(tile, block, c, Index()) }
   noexcept;
-  { op.output() }
-  noexcept->std::same_as<Output>;
+  { op.output } -> std::convertible_to<Output>;
 };
 
 /// Blocks [begin, end) of a tile, merged from left to right. Returns the number of elements of each group.
@@ -72,21 +71,19 @@ void map_blocks(const Plan& plan, const Op& op, const Tile& tile, Index begin, I
   }
 }
 
-/// Ends a task: what it has streamed can be seen by all threads.
+/// How an operation writes; as into L2 where it writes nothing.
 template <class Op>
-void publish([[maybe_unused]] const Op& op) noexcept {
-  if constexpr (MapsBlocks<Op>) {
-    if (op.output() == Output::streamed) store_fence();
-  }
+Output output_of([[maybe_unused]] const Op& op) noexcept {
+  if constexpr (MapsBlocks<Op>)
+    return op.output;
+  else
+    return Output::cached;
 }
 
-/// Whether what is read next is asked for while outputs are written.
+/// Ends a task: what it has streamed can be seen by all threads.
 template <class Op>
-bool asks_ahead([[maybe_unused]] const Op& op) noexcept {
-  if constexpr (MapsBlocks<Op>)
-    return op.output() != Output::cached;
-  else
-    return false;
+void publish(const Op& op) noexcept {
+  if (output_of(op) == Output::streamed) store_fence();
 }
 
 /// One tile whole: read, reduced and mapped while it is in cache.
@@ -106,7 +103,7 @@ void run_by_tile(const Plan& plan, const Op& op, const Executor& execute) noexce
   const Index threads = execute.threads(), each = plan.tiles_per_task(threads), tiles = plan.tiles();
   execute(ceil_div(tiles, each), [&](Index task) noexcept {
     const Index end = (task + 1) * each < tiles ? (task + 1) * each : tiles;
-    const bool asks = asks_ahead(op);
+    const bool asks = output_of(op) != Output::cached;
     for (Index t = task * each; t < end; ++t)
       run_tile(plan, op, plan.tile(t), asks ? plan.ahead(t, t + 1 < end ? 1 : (threads - 1) * each + 1) : 0);
     publish(op);
