@@ -12,9 +12,9 @@ target_compile_definitions(normkit_test_options INTERFACE EIGEN_USE_THREADS=
 # Eigen's tensors and GoogleTest take seconds to parse, and the kernels to compile: once for all tests.
 file(CONFIGURE OUTPUT precompiled.cpp CONTENT "// The owner of the tests' precompiled header.\n")
 file(CONFIGURE OUTPUT instances.cpp CONTENT "#include <normkit/instances.hpp>\n")
-add_library(normkit_precompiled OBJECT "${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp"
-                                       "${CMAKE_CURRENT_BINARY_DIR}/instances.cpp")
-set_source_files_properties("${CMAKE_CURRENT_BINARY_DIR}/instances.cpp" PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+set(kernel_sources "${CMAKE_CURRENT_BINARY_DIR}/instances.cpp" "${PROJECT_SOURCE_DIR}/tests/kernel/sets.cpp")
+add_library(normkit_precompiled OBJECT "${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp" ${kernel_sources})
+set_source_files_properties(${kernel_sources} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
 target_link_libraries(normkit_precompiled PUBLIC normkit_test_options)
 target_compile_definitions(normkit_precompiled PUBLIC NORMKIT_EXTERN_TEMPLATES=)
 target_precompile_headers(normkit_precompiled PRIVATE <gtest/gtest.h> <unsupported/Eigen/CXX11/Tensor>

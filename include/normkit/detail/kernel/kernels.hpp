@@ -100,11 +100,11 @@ namespace normkit::detail::avx512 {
 
 namespace normkit::detail {
 
-/// The kernels of the instruction set in use.
+/// The kernels of an instruction set, which the CPU must have.
 template <Scalar T>
-const Kernels<T>& kernels() noexcept {
+const Kernels<T>& kernels([[maybe_unused]] Isa isa) noexcept {
 #if defined(__x86_64__) && defined(__GNUC__)
-  switch (active_isa()) {
+  switch (isa) {
     case Isa::avx512:
       return avx512::kernels<T>;
     case Isa::avx2:
@@ -114,6 +114,12 @@ const Kernels<T>& kernels() noexcept {
   }
 #endif
   return baseline::kernels<T>;
+}
+
+/// The kernels of the instruction set in use.
+template <Scalar T>
+const Kernels<T>& kernels() noexcept {
+  return kernels<T>(active_isa());
 }
 
 }  // namespace normkit::detail

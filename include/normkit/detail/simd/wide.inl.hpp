@@ -40,7 +40,7 @@ template <class R>
 NORMKIT_INLINE bool is_endless([[maybe_unused]] R value) {
   NORMKIT_EXACT
   if constexpr (std::is_same_v<R, double>)
-    return value - value != 0.0;
+    return !std::isfinite(value);
   else
     return false;
 }

@@ -1,0 +1,37 @@
+#include "kernel/sets.hpp"
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("O0,fp-contract=off")  // their speed does not matter, the time to compile them does
+#endif
+#define NORMKIT_PACK_BYTES 64
+namespace normkit::detail::wide64 {
+#include <normkit/detail/kernel/all.inl.hpp>
+}
+#define NORMKIT_PLAIN_ARRAYS
+namespace normkit::detail::arrays {
+#include <normkit/detail/kernel/all.inl.hpp>
+}
+#undef NORMKIT_PLAIN_ARRAYS
+#undef NORMKIT_PACK_BYTES
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+
+namespace kernel_sets {
+
+template <class T>
+const normkit::detail::Kernels<T>& wide64() {
+  return normkit::detail::wide64::kernels<T>;
+}
+template <class T>
+const normkit::detail::Kernels<T>& arrays() {
+  return normkit::detail::arrays::kernels<T>;
+}
+
+template const normkit::detail::Kernels<float>& wide64<float>();
+template const normkit::detail::Kernels<double>& wide64<double>();
+template const normkit::detail::Kernels<float>& arrays<float>();
+template const normkit::detail::Kernels<double>& arrays<double>();
+
+}  // namespace kernel_sets
