@@ -7,12 +7,15 @@
 #include <limits>
 #include <vector>
 
+#include "kernel/same.hpp"
 #include "kernel/sets.hpp"
 #include "support/numbers.hpp"
 
 namespace {
 
 namespace nk = normkit::detail;
+using kernel_sets::same;
+using kernel_sets::same_exponents;
 using normkit::Index;
 
 /// Numbers of which every `period`-th is at an end of the range, or beyond it.
@@ -61,6 +64,7 @@ struct State {
   std::vector<int> power;
   std::vector<nk::scalar::CarefulMeans<T>> kept;
   std::vector<char> marked;  // of bool, as std::vector<bool> has none
+  bool any = false;          // of the marks, as the steps return it
 
   State(Index groups, std::uint64_t seed, int period) {
     Hostile<T> hostile(seed, period);
@@ -92,26 +96,6 @@ struct State {
   bool* marks(Index g) { return reinterpret_cast<bool*>(marked.data()) + g; }
 };
 
-template <class Number>
-bool same_number(Number a, Number b) {
-  if constexpr (std::is_same_v<Number, nk::DoubleDouble>)
-    return same_number(a.hi, b.hi) && (same_number(a.lo, b.lo) || std::isnan(a.hi));
-  else
-    return std::isnan(a) ? std::isnan(b) : std::memcmp(&a, &b, sizeof(a)) == 0;
-}
-template <class Number>
-bool same(const std::vector<Number>& a, const std::vector<Number>& b) {
-  for (std::size_t i = 0; i < a.size(); ++i)
-    if (!same_number(a[i], b[i])) return false;
-  return true;
-}
-template <class T>
-bool same_exponents(const std::vector<T>& a, const std::vector<T>& b) {
-  for (std::size_t i = 0; i < a.size(); ++i)
-    if (int(a[i]) != int(b[i])) return false;
-  return true;
-}
-
 template <class T>
 void expect_same(const State<T>& a, const State<T>& b, const std::string& what) {
   EXPECT_TRUE(same(a.pivot, b.pivot) && same(a.delta, b.delta) && same(a.m2, b.m2)) << what << ": moments";
@@ -124,6 +108,7 @@ void expect_same(const State<T>& a, const State<T>& b, const std::string& what) 
               same_exponents(a.sum_exponent, b.sum_exponent) && same_exponents(a.sum_x_exponent, b.sum_x_exponent) &&
               same_exponents(a.marked, b.marked))
       << what << ": exponents and marks";
+  EXPECT_EQ(a.any, b.any) << what;
 }
 
 /// Each step for `count` groups from g on, each on what the one before has left.
@@ -134,11 +119,12 @@ void all_steps(const nk::Steps<T>& steps, State<T>& a, State<T>& b, Index g, Ind
   steps.merge_sums(count, a.sums(g), b.sums(g));
   steps.update_running(count, a.moments(g), 128, 0.1, &a.running_mean[i], &a.running_var[i]);
   steps.statistics_of(count, a.moments(g), 128, 1e-5, a.statistics(g));
-  steps.scale_of(count, a.statistics(g), &b.weight[i], &b.bias[i], &a.scale[i], a.marks(g));
-  steps.gradient_means(count, a.sums(g), 128, a.statistics(g), &a.bias[i], &a.slope[i], &a.kept[i], a.marks(g));
+  a.any |= steps.scale_of(count, a.statistics(g), &b.weight[i], &b.bias[i], &a.scale[i], a.marks(g));
+  a.any |=
+      steps.gradient_means(count, a.sums(g), 128, a.statistics(g), &a.bias[i], &a.slope[i], &a.kept[i], a.marks(g));
   steps.add_gradients(count, a.sums(g), a.statistics(g).rstd, &a.weight[i], &a.bias[i]);
   steps.statistics_from(count, &b.running_mean[i], &b.running_var[i], 1e-5, b.statistics(g));
-  steps.scale_of(count, b.statistics(g), nullptr, nullptr, &b.scale[i], b.marks(g));
+  b.any |= steps.scale_of(count, b.statistics(g), nullptr, nullptr, &b.scale[i], b.marks(g));
   steps.statistics_from_wide(count, &b.given_mean[i], &b.given_var[i], 0.0, b.statistics(g));
   steps.add_gradients(count, b.sums(g), nullptr, &b.weight[i], nullptr);
 }

@@ -129,4 +129,11 @@ TEST(Plan, ShortRowsShareATileAndLongOnesHaveTheirOwn) {
   EXPECT_EQ(Plan(StatView{1, 1, 100, 4096}).tile(0).groups, 1);
 }
 
+TEST(Plan, ShortPlanesShareATileAndLeaveEnoughForThreads) {
+  EXPECT_EQ(Plan(StatView{1, 32, 2048, 49}).tile(0).groups, 32);
+  for (const StatView& v : {StatView{1, 32, 2048, 49}, StatView{1, 32, 64, 196}, StatView{1, 32, 512, 49},
+                            StatView{1, 32, 256, 196}, StatView{1, 32, 512, 784}})
+    EXPECT_GE(Plan(v).tiles(), 64) << v.kept << " planes of " << v.inner;
+}
+
 }  // namespace

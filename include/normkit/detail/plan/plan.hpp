@@ -89,7 +89,9 @@ class Plan : public Cut {
   Index tiles() const noexcept { return view_.slabs * tiles_per_slab_; }
   /// As many as are worth handing to a thread, where enough are left for the others.
   Index tiles_per_task(Index threads) const noexcept {
-    return threads == 1 ? tiles() : clamp(chunk_elements / (tile_ * view_.count()), 1, ceil_div(tiles(), 4 * threads));
+    return threads == 1
+               ? tiles()
+               : clamp(chunk_elements / (min(tile_, view_.kept) * view_.count()), 1, ceil_div(tiles(), 4 * threads));
   }
   Index blocks() const noexcept { return blocks_; }
   Index chunks() const noexcept { return chunks_; }
@@ -133,9 +135,11 @@ class Plan : public Cut {
   // Short runs at a time: their steps share registers, and their latencies overlap.
   static constexpr Index run_groups = 32;
 
-  /// What a tile of runs has at most. Runs of many planes are as far apart as a plane is large, and read side by side they
-  /// are whole lines and pages: 2048 channels of 7x7 took 0.75 to 0.8 of the time of tiles as small as those of rows.
-  Index run_elements() const noexcept { return view_.outer == 1 ? block_elements : cached_elements; }
+  /// What a tile of runs has at most. Those of many planes lie apart, and read side by side they are whole lines and pages:
+  /// 2048 channels of 7x7 took 0.75 to 0.8 of the time of tiles as small as those of rows. Threads find 64 tiles.
+  Index run_elements() const noexcept {
+    return view_.outer == 1 ? block_elements : clamp(view_.size() / 64, block_elements, cached_elements);
+  }
 
   /// The greatest that is not more: groups fill whole registers then.
   static constexpr Index power_of_two(Index most) noexcept {

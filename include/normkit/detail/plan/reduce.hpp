@@ -101,7 +101,7 @@ void run_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) noe
 template <class Op>
 void run_by_tile(const Plan& plan, const Op& op, const Executor& execute) noexcept {
   const Index threads = execute.threads(), each = plan.tiles_per_task(threads), tiles = plan.tiles();
-  execute(threads == 1 ? 1 : ceil_div(tiles, each), [&](Index task) noexcept {
+  execute(ceil_div(tiles, each), [&](Index task) noexcept {
     const Index end = (task + 1) * each < tiles ? (task + 1) * each : tiles;
     const bool asks = output_of(op) != Output::cached;
     for (Index t = task * each; t < end; ++t)

@@ -121,7 +121,7 @@ void backward_by_given(const Executor& execute, const BackwardCall<T>& call, std
 
 }  // namespace normkit::detail
 
-// Opt-in: this file's functions are compiled elsewhere, once, by a file that includes <normkit/instances.hpp>.
+// Opt-in: the kernels and this file's functions are compiled elsewhere, once, by a file that includes <normkit/instances.hpp>.
 #if defined(NORMKIT_EXTERN_TEMPLATES)
 #define NORMKIT_INSTANCE extern template
 #define NORMKIT_T float

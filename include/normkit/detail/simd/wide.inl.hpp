@@ -38,7 +38,6 @@ NORMKIT_INLINE Twofold<R> two_product(R a, R b) {  // Dekker 1971, by halves of 
 /// Infinite or NaN: then there is no rest. In a register this is not asked: `settled` tells in the end.
 template <class R>
 NORMKIT_INLINE bool is_endless([[maybe_unused]] R value) {
-  NORMKIT_EXACT
   if constexpr (std::is_same_v<R, double>)
     return !std::isfinite(value);
   else
