@@ -178,11 +178,11 @@ class Pieces : public Cut {
   Index size() const noexcept { return view_.slabs * across() * down() * along(); }
 
   /// How many elements ahead of those that are written the next are asked for: 4096 to 16384 were equally good, 1024 and
-  /// fewer up to 1.5 times as slow. Whole rows, where a piece is only a part of them.
+  /// fewer up to 1.5 times as slow. Whole rows, where a piece is only a part of each.
   Index ahead() const noexcept {
     constexpr Index distance = 8192;
     const Index row = view_.kept * view_.inner;
-    return groups_ < view_.kept ? ceil_div(distance, row) * row : distance;
+    return planes_ > 1 && groups_ < view_.kept ? ceil_div(distance, row) * row : distance;
   }
 
   Tile tile(Index number) const noexcept {
