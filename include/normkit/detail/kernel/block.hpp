@@ -19,7 +19,8 @@ struct Block {
 };
 
 /// The most groups that one call of a kernel takes: what is kept of them stands in arrays of this length on the stack.
-inline constexpr Index max_groups = 512;
+/// Rows of 4096 bytes are read whole then, a page at a time: 1024 channels last took 0.65 to 0.8 of the time of halves.
+inline constexpr Index max_groups = 1024;
 
 /// Rows that a kernel across lanes adds up in a register before it goes on to the next columns.
 inline constexpr Index rows_at_once = 8;
