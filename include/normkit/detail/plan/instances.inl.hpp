@@ -1,5 +1,5 @@
-// The kernels and the functions of run.hpp, for one type T and with one prefix: `extern template` where they are used, `template` where
-// they are made. NORMKIT_INSTANCE is the prefix, NORMKIT_T is T; both end with this file.
+// The kernels and the functions of run.hpp, for one type T and with one prefix: `extern template` where they are used,
+// `template` where they are made. NORMKIT_INSTANCE is the prefix, NORMKIT_T is T; both end with this file.
 
 namespace normkit::detail {
 
