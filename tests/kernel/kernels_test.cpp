@@ -234,7 +234,8 @@ TYPED_TEST(Kernels, SumsOfGradientsAreThoseOfPlainLoopsWithTheSameBitsOnEverySet
             {{mean.data(), lo.data(), unused.data(), no_exponents.data()},
              dual ? rstd.data() : nullptr,
              weighted ? weight.data() : nullptr,
-             false},
+             false,
+             true},
             {all_dy.back().data(), all_dy_x.back().data(), exponent.data(), exponent_x.data()});
         EXPECT_TRUE(same_bits(all_dy.back(), all_dy[0]) && same_bits(all_dy_x.back(), all_dy_x[0])) << set.name;
       }

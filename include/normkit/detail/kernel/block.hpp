@@ -104,14 +104,15 @@ struct Normalization {
 template <Scalar T>
 struct Centre {
   SavedStatistics<T> statistics;
-  const T* rstd;    // by element, rounded to T; null when by group
-  const T* weight;  // by element, or null
-  bool careful;     // some rstd is not to be used like that
+  const T* rstd;      // by element, rounded to T; null when by group
+  const T* weight;    // by element, or null
+  bool careful;       // some rstd is not to be used like that
+  bool asks = false;  // L2 does not hold the tensor: a kernel across lanes asks for its next rows
 
   bool is_dual() const noexcept { return rstd != nullptr; }
   Centre from_element(Index i) const noexcept {
     return {is_dual() ? statistics.from(i) : statistics, rstd ? rstd + i : nullptr, weight ? weight + i : nullptr,
-            careful};
+            careful, asks};
   }
 };
 

@@ -76,9 +76,16 @@ void sum_gradients_runs(const Block& block, const T* x, const T* dy, const Centr
 template <class T, SumKind Kind>
 struct ColumnGradients {
   const T *x, *dy;
-  Index rows, stride;
+  Index rows, stride, columns;
   Centre<T> centre;  // by element: from the first of these rows
   T *sum, *sum_x;
+
+  /// Where the next rows are that are to be asked for by the time that these are done with the first `c` columns: in the
+  /// order of memory, which the hardware then follows. The same place of the next rows took 1.4 times as long.
+  NORMKIT_INLINE Index next(Index c) const {
+    const Index done = rows * c, beyond = columns == stride ? 0 : done / columns * (stride - columns);
+    return rows * stride + done + beyond;
+  }
 
   template <bool Whole, int... P>
   NORMKIT_INLINE void step(Index c, Index n, std::integer_sequence<int, P...>) {
@@ -91,9 +98,12 @@ struct ColumnGradients {
       row.mean = {centre.statistics.mean + c};
       row.mean_lo = {centre.statistics.mean_lo + c};
     }
-    for (Index r = 0; r < rows; ++r) {
+    Index ask = next(c);
+    for (Index r = 0; r < rows; ++r, ask += static_cast<Index>(sizeof...(P)) * width) {
       row.x = x + r * stride + c;
       row.dy = dy + r * stride + c;
+      if (!dual && centre.asks)
+        ((begins_line(P) ? (prefetch(x + ask + P * width), prefetch(dy + ask + P * width)) : void()), ...);
       if constexpr (dual) {
         row.mean = {Pack<T>::all(centre.statistics.mean[r])};
         row.mean_lo = {Pack<T>::all(centre.statistics.mean_lo[r])};
@@ -114,8 +124,14 @@ void sum_gradients_lanes(const Block& block, const T* x, const T* dy, const Cent
   for (Index c = 0; c < block.groups; ++c) sum[c] = sum_x[c] = T(0);
   for (Index r = 0; r < block.planes; r += rows_at_once) {
     const Index at = r * block.plane_stride;
-    ColumnGradients<T, Kind> body{
-        x + at, dy + at, least(rows_at_once, block.planes - r), block.plane_stride, centre.from_element(r), sum, sum_x};
+    ColumnGradients<T, Kind> body{x + at,
+                                  dy + at,
+                                  least(rows_at_once, block.planes - r),
+                                  block.plane_stride,
+                                  block.groups,
+                                  centre.from_element(r),
+                                  sum,
+                                  sum_x};
     each_column<T>(block.groups, body);
   }
   each_group<T>(block.groups, TakeSums<T>{block, x, dy, sum, sum_x, centre, out});

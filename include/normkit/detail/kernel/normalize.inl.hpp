@@ -62,8 +62,46 @@ void normalize_runs(const Block& block, const T* x, const Normalization<T>& term
     }
 }
 
+/// Columns that are walked down all rows with their terms in registers, in cache: rows of 16 floats took 0.41 of the time in
+/// evaluation, rows of 64 0.87, rows of 256 1.2 to 1.6.
+template <class T>
+inline constexpr Index narrow_row = 256 / static_cast<Index>(sizeof(T));
+template <class T>
+struct NormalizeDown {
+  const Block& block;
+  const T* x;
+  const Normalization<T>& terms;
+  T* y;
+
+  template <bool Whole>
+  static NORMKIT_INLINE Uniform<T> of_group(const T* values, Index n) {
+    return {load<Whole>(values, n, Pack<T>::zero())};
+  }
+
+  template <bool Whole, int... P>
+  NORMKIT_INLINE void step(Index c, Index n, std::integer_sequence<int, P...>) {
+    constexpr int width = Pack<T>::width;
+    Normalize<T, Uniform<T>, Uniform<T>, false, false> down[] = {{x + c + P * width,
+                                                                  y + c + P * width,
+                                                                  of_group<Whole>(terms.mean + c + P * width, n),
+                                                                  of_group<Whole>(terms.mean_lo + c + P * width, n),
+                                                                  of_group<Whole>(terms.scale + c + P * width, n),
+                                                                  of_group<Whole>(terms.shift + c + P * width, n),
+                                                                  {},
+                                                                  {},
+                                                                  0}...};
+    for (Index p = 0; p < block.planes; ++p)
+      (down[P].template step<Whole, Output::cached>(p * block.plane_stride, n), ...);
+  }
+};
+
 template <class T, Output Out, bool Weight, bool Bias>
 void normalize_lanes(const Block& block, const T* x, const Normalization<T>& terms, T* y) noexcept {
+  if constexpr (Out == Output::cached && !Weight && !Bias)
+    if (block.groups <= narrow_row<T>) {
+      NormalizeDown<T> body{block, x, terms, y};
+      return each_column<T>(block.groups, body);
+    }
   using Group = Elements<T>;
   for (Index p = 0; p < block.planes; ++p) {
     const Index at = p * block.plane_stride;

@@ -33,8 +33,9 @@ struct SumsOfGradient {
   void reduce_about(SumKind kind, const Tile& tile, const TileBlock& at, SavedStatistics<T> statistics, const T* rstd,
                     const T* weight, bool careful, Partial into) const noexcept {
     const Index offset = tile.offset + at.offset;
-    kernel.sums[plan.walk()][static_cast<int>(kind)](at.block, x + offset, dy + offset,
-                                                     {statistics, rstd, weight, careful}, into);
+    kernel.sums[plan.walk()][static_cast<int>(kind)](
+        at.block, x + offset, dy + offset,
+        {statistics, rstd, weight, careful, plan.view().size() > Plan::cached_elements}, into);
   }
 };
 

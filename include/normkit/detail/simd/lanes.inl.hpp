@@ -101,7 +101,7 @@ NORMKIT_INLINE void each_pack_into(const T* out, Index length, Body& body) {
 /// 128x512, backward, double, took 1.5 times as long.
 inline constexpr int column_packs = 4;
 
-/// Walks `columns` neighbouring columns, column_packs registers of them at a time where there are so many:
+/// Walks `columns` neighbouring columns, column_packs registers of them at a time where there are so many, then two and one:
 /// body.step<whole>(c, n, registers).
 template <class T, class Body>
 NORMKIT_INLINE void each_column(Index columns, Body& body) {
@@ -109,6 +109,8 @@ NORMKIT_INLINE void each_column(Index columns, Body& body) {
   Index c = 0;
   for (; c + column_packs * width <= columns; c += column_packs * width)
     body.template step<true>(c, width, std::make_integer_sequence<int, column_packs>{});
+  for (; c + 2 * width <= columns; c += 2 * width)
+    body.template step<true>(c, width, std::integer_sequence<int, 0, 1>{});
   for (; c + width <= columns; c += width) body.template step<true>(c, width, std::integer_sequence<int, 0>{});
   if (c < columns) body.template step<false>(c, columns - c, std::integer_sequence<int, 0>{});
 }
