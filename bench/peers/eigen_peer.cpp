@@ -16,7 +16,7 @@ class EigenExpression : public PeerOf<EigenExpression> {
 
   template <class T>
   Call make(const Row& row, Pass pass, Buffers<T>& b) {
-    if (pass != Pass::train) return {};
+    if (pass != Pass::train || (row.norm != Norm::batch && row.norm != Norm::layer)) return {};
     // In memory order everything is (outer, middle, inner).
     using Rows = Eigen::Tensor<T, 3, Eigen::RowMajor>;
     const Eigen::Index outer = row.outer(), middle = row.middle(), inner = row.inner();
@@ -24,7 +24,7 @@ class EigenExpression : public PeerOf<EigenExpression> {
     const Eigen::TensorMap<Rows> y(b.out.data(), outer, middle, inner);
     using Triple = Eigen::array<Eigen::Index, 3>;
     const T weight = b.weight.data()[0], bias = b.bias.data()[0];
-    if (row.is_batch_norm)
+    if (row.norm == Norm::batch)
       return call_of<Rows>(x, y, Eigen::array<Eigen::Index, 2>{0, 2}, Triple{1, middle, 1}, Triple{outer, 1, inner},
                            weight, bias);
     return call_of<Rows>(x, y, Eigen::array<Eigen::Index, 1>{1}, Triple{outer, 1, inner}, Triple{1, middle, 1}, weight,

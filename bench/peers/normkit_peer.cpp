@@ -19,10 +19,23 @@ class Normkit : public PeerOf<Normkit> {
   template <class T>
   Call make(const Row& row, Pass pass, Buffers<T>& b) {
     return with_eigen_row<T>(row, [&]<class Eigens>(Eigens) -> Call {
-      if (row.is_batch_norm)
+      if (row.norm == Norm::batch)
         return of_layer<Eigens>(
             normkit::BatchNorm<T>(row.middle(), {.eps = eps, .momentum = momentum, .channel_axis = Eigens::axis(row)}),
             row, pass, b);
+      if (row.norm == Norm::group)
+        return of_layer<Eigens>(
+            normkit::GroupNorm<T>(row.groups, row.middle(), {.eps = eps, .channel_axis = Eigens::axis(row)}), row, pass,
+            b);
+      if constexpr (Eigens::rank > 2) {
+        if (row.norm == Norm::instance)
+          return of_layer<Eigens>(
+              normkit::InstanceNorm<T>(row.middle(), {.eps = eps, .affine = true, .channel_axis = Eigens::axis(row)}),
+              row, pass, b);
+      }
+      if (row.norm == Norm::rms)
+        return of_layer<Eigens>(normkit::RMSNorm<T>(row.middle(), {.eps = eps, .axis = Eigens::axis(row)}), row, pass,
+                                b);
       if (row.axes == 1) return of_layer<Eigens>(layer_norm<Eigens, T, 1>(row), row, pass, b);
       if constexpr (Eigens::rank == 4) {
         if (row.axes == 3) return of_layer<Eigens>(layer_norm<Eigens, T, 3>(row), row, pass, b);
@@ -45,7 +58,7 @@ class Normkit : public PeerOf<Normkit> {
     const auto x = Eigens::map(row, b.x), dy = Eigens::map(row, b.dy);
     auto out = Eigens::map(row, b.out);
     layer->weight().setConstant(b.weight.data()[0]);
-    layer->bias().setConstant(b.bias.data()[0]);
+    if (layer->bias().size() > 0) layer->bias().setConstant(b.bias.data()[0]);
     layer->train(pass != Pass::eval);
     if (pass != Pass::backward)
       return [=, this]() mutable { pool_.with_device([&](const auto& device) { layer->forward(device, x, out); }); };

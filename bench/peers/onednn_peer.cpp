@@ -54,7 +54,9 @@ class OneDnn : public PeerOf<OneDnn> {
 
   Call make(const Row&, Pass, Buffers<double>&) { return {}; }  // it has no double
   Call make(const Row& row, Pass pass, Buffers<float>& b) {
-    if (row.is_batch_norm)
+    if (row.norm == Norm::group) return group_norm(row, pass, b);
+    if (row.norm != Norm::batch && row.norm != Norm::layer) return {};
+    if (row.norm == Norm::batch)
       return primitive<dnnl::batch_normalization_forward, dnnl::batch_normalization_backward>(row, pass, b);
     return primitive<dnnl::layer_normalization_forward, dnnl::layer_normalization_backward>(row, pass, b);
   }
@@ -64,9 +66,9 @@ class OneDnn : public PeerOf<OneDnn> {
   static memory::desc plain_layout(const Row& row) {
     const memory::dim outer = row.outer(), middle = row.middle(), inner = row.inner();
     constexpr auto f32 = memory::data_type::f32;
-    if (!row.is_batch_norm && inner == 1) return {{outer, middle}, f32, memory::format_tag::ab};
-    if (!row.is_batch_norm && outer == 1) return {{inner, middle}, f32, memory::format_tag::ba};
-    if (!row.is_batch_norm) return {{outer, inner, middle}, f32, memory::format_tag::acb};
+    if (!row.has_channels() && inner == 1) return {{outer, middle}, f32, memory::format_tag::ab};
+    if (!row.has_channels() && outer == 1) return {{inner, middle}, f32, memory::format_tag::ba};
+    if (!row.has_channels()) return {{outer, inner, middle}, f32, memory::format_tag::acb};
     memory::dims extents(row.extents), strides(extents.size(), 1);
     for (std::size_t a = extents.size(); a-- > 1;) strides[a - 1] = strides[a] * extents[a];
     const auto second = [&row](memory::dims dims) {
@@ -78,11 +80,46 @@ class OneDnn : public PeerOf<OneDnn> {
     return {second(extents), f32, second(strides)};
   }
 
+  /// From version 3.2 on.
+  Call group_norm([[maybe_unused]] const Row& row, [[maybe_unused]] Pass pass, [[maybe_unused]] Buffers<float>& b) {
+#if DNNL_VERSION_MAJOR > 3 || (DNNL_VERSION_MAJOR == 3 && DNNL_VERSION_MINOR >= 2)
+    if (blocked_) return {};
+    using Forward = dnnl::group_normalization_forward;
+    using Backward = dnnl::group_normalization_backward;
+    const memory::desc layout = plain_layout(row),
+                       params{{row.params()}, memory::data_type::f32, memory::format_tag::a};
+    const auto flags = Flags::use_scale | Flags::use_shift;
+    const typename Forward::primitive_desc forward(engine_, prop_kind::forward_training, layout, layout, row.groups,
+                                                   static_cast<float>(eps), flags);
+    std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, at(layout, b.x)},
+                                              {DNNL_ARG_MEAN, at(forward.mean_desc(), b.mean)},
+                                              {DNNL_ARG_VARIANCE, at(forward.variance_desc(), b.var)},
+                                              {DNNL_ARG_SCALE, at(params, b.weight)},
+                                              {DNNL_ARG_SHIFT, at(params, b.bias)},
+                                              { DNNL_ARG_DST,
+                                                at(layout, b.out) }};
+    if (pass != Pass::backward) return executed(Forward(forward), std::move(arguments));
+    Forward(forward).execute(stream_, arguments);
+    stream_.wait();
+    arguments.erase(DNNL_ARG_DST);
+    arguments.erase(DNNL_ARG_SHIFT);
+    arguments[DNNL_ARG_DIFF_DST] = at(layout, b.dy);
+    arguments[DNNL_ARG_DIFF_SRC] = at(layout, b.out);
+    arguments[DNNL_ARG_DIFF_SCALE] = at(params, b.dweight);
+    arguments[DNNL_ARG_DIFF_SHIFT] = at(params, b.dbias);
+    const typename Backward::primitive_desc backward(engine_, prop_kind::backward, layout, layout, layout, row.groups,
+                                                     static_cast<float>(eps), flags, forward);
+    return executed(Backward(backward), std::move(arguments));
+#else
+    return {};
+#endif
+  }
+
   template <class Forward, class Backward>
   Call primitive(const Row& row, Pass pass, Buffers<float>& b) {
     memory::desc layout = plain_layout(row);
     if (blocked_) {  // of NCHW: the same bytes, read as another order of the same numbers
-      if (!row.is_batch_norm || row.extents.size() != 4 || row.axis != 1 || row.middle() % 16 != 0) return {};
+      if (row.norm != Norm::batch || row.extents.size() != 4 || row.axis != 1 || row.middle() % 16 != 0) return {};
       layout = {memory::dims(row.extents), memory::data_type::f32, memory::format_tag::aBcd16b};
     }
     const bool eval = pass == Pass::eval;

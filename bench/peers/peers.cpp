@@ -105,10 +105,10 @@ class Benchmark {
   void run_row(const Row& row, int threads) {
     std::optional<Buffers<T>> buffers;
     for (const Pass pass : {Pass::train, Pass::eval, Pass::backward}) {
-      if (pass == Pass::eval && !row.is_batch_norm) continue;  // the same as in training
+      if (pass == Pass::eval && row.norm != Norm::batch) continue;  // the same as in training
       const std::string type = std::is_same_v<T, float> ? "float" : "double";
-      const std::string name = std::string(row.is_batch_norm ? "BatchNorm " : "LayerNorm ") + row.shape + " " +
-                               name_of(pass) + " " + type + " " + std::to_string(threads);
+      const std::string name = std::string(name_of(row.norm)) + " " + row.shape + " " + name_of(pass) + " " + type +
+                               " " + std::to_string(threads);
       if (name.find(settings_.only) == std::string::npos) continue;
       if (!buffers) buffers.emplace(row);
       std::vector<Runner> runners;
@@ -129,9 +129,9 @@ class Benchmark {
       const double seconds = runner.median();
       std::printf("  %-18s %12.3f us %8.2f GB/s\n", runner.peer->name().c_str(), seconds * 1e6,
                   static_cast<double>(bytes) / seconds * 1e-9);
-      csv_ << row.network << ',' << (row.is_batch_norm ? "BatchNorm" : "LayerNorm") << ',' << row.shape << ','
-           << name_of(pass) << ',' << type << ',' << threads << ',' << bytes << ",\"" << runner.peer->name() << "\","
-           << runner.peer->version() << ',' << seconds << '\n';
+      csv_ << row.network << ',' << name_of(row.norm) << ',' << row.shape << ',' << name_of(pass) << ',' << type << ','
+           << threads << ',' << bytes << ",\"" << runner.peer->name() << "\"," << runner.peer->version() << ','
+           << seconds << '\n';
     }
     std::fflush(stdout);
   }

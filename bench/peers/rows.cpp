@@ -14,27 +14,39 @@ std::string joined(const Extents& extents) {
   return text;
 }
 
-/// `batch_norm N C ...` or `layer_norm N ...`, then `axes first-last` where LayerNorm is not over the last axis, and
-/// `column_major`.
+Norm norm_of(const std::string& word) {
+  if (word == "batch_norm") return Norm::batch;
+  if (word == "instance_norm") return Norm::instance;
+  if (word == "group_norm") return Norm::group;
+  if (word == "layer_norm") return Norm::layer;
+  if (word == "rms_norm") return Norm::rms;
+  throw std::runtime_error("expected batch_norm, instance_norm, group_norm, layer_norm or rms_norm");
+}
+
+/// `batch_norm N C ...`, `instance_norm N C ...`, `group_norm N C ... groups G`, `layer_norm N ...` or `rms_norm N ...`, then
+/// `axes first-last` where one of the latter two is not over the last axis, and `column_major`.
 Row parse(const std::string& line) {
   std::istringstream words(line);
   std::string norm, word;
   words >> norm;
   Row row{};
-  row.is_batch_norm = norm == "batch_norm";
-  if (!row.is_batch_norm && norm != "layer_norm") throw std::runtime_error("expected batch_norm or layer_norm");
+  row.norm = norm_of(norm);
   std::string axes;
   while (words >> word) {
     if (word == "column_major")
       row.column_major = true;
     else if (word == "axes")
       words >> axes;
+    else if (word == "groups")
+      words >> row.groups;
     else
       row.extents.push_back(std::stoll(word));
   }
-  row.axis = row.is_batch_norm ? 1 : row.extents.size() - 1;
+  row.axis = row.has_channels() ? 1 : row.extents.size() - 1;
   row.axes = 1;
   row.shape = joined(row.extents);
+  if (row.norm == Norm::instance) row.groups = row.extents.at(1);
+  if (row.norm == Norm::group) row.shape += " in " + std::to_string(row.groups);
   if (!axes.empty()) {
     const std::size_t dash = axes.find('-');
     row.axis = std::stoul(axes);
@@ -70,7 +82,7 @@ std::vector<Row> read_rows(const std::filesystem::path& path) {
     try {
       Row row = parse(line);
       row.network = path.stem().string();
-      const bool images = row.is_batch_norm && row.extents.size() > 2;
+      const bool images = row.has_channels() && row.extents.size() > 2;
       const Row given = row;
       if (images) row.shape += " NCHW";
       if (row.column_major) row.shape += " ColMajor";

@@ -11,6 +11,13 @@ namespace peers {
 
 using Extents = std::vector<std::int64_t>;
 
+enum class Norm { batch, instance, group, layer, rms };
+
+inline const char* name_of(Norm norm) {
+  constexpr const char* names[] = {"BatchNorm", "InstanceNorm", "GroupNorm", "LayerNorm", "RMSNorm"};
+  return names[static_cast<int>(norm)];
+}
+
 enum class Pass { train, eval, backward };
 
 inline const char* name_of(Pass pass) {
@@ -21,9 +28,11 @@ inline const char* name_of(Pass pass) {
 /// RowMajor and ColMajor: the latter is the former with its axes reversed.
 struct Row {
   std::string network;
-  bool is_batch_norm, column_major;
+  Norm norm;
+  bool column_major;
   Extents extents;
-  std::size_t axis, axes;  // BatchNorm: the channels. LayerNorm: so many axes from this one on
+  std::size_t axis, axes;  // LayerNorm, RMSNorm: so many axes from this one on. The others: the channels
+  std::int64_t groups;     // GroupNorm, and InstanceNorm: of the channels
   std::string shape;       // as its user would say it: "32x256x56x56 NHWC"
 
   std::int64_t product(std::size_t begin, std::size_t end) const {
@@ -36,10 +45,13 @@ struct Row {
   std::int64_t middle() const { return product(axis, axis + axes); }
   std::int64_t inner() const { return product(axis + axes, extents.size()); }
   std::int64_t params() const { return middle(); }
-  std::int64_t stats() const { return is_batch_norm ? middle() : outer() * inner(); }
+  bool has_channels() const { return norm <= Norm::group; }
+  std::int64_t stats() const {
+    return norm == Norm::batch ? middle() : has_channels() ? extents.front() * groups : outer() * inner();
+  }
 };
 
-/// Of one file, named by its network. Images of BatchNorm stand for both layouts, NCHW and NHWC. Throws
+/// Of one file, named by its network. Images of norms of channels stand for both layouts, NCHW and NHWC. Throws
 /// std::runtime_error with file and line where one is not understood.
 std::vector<Row> read_rows(const std::filesystem::path& file);
 

@@ -26,7 +26,18 @@ class Torch : public PeerOf<Torch> {
 
   template <class T>
   Call make(const Row& row, Pass pass, Buffers<T>& b) {
-    return row.is_batch_norm ? batch_norm(row, pass, b) : layer_norm(row, pass, b);
+    switch (row.norm) {
+      case Norm::batch:
+        return batch_norm(row, pass, b);
+      case Norm::instance:  // as many groups as channels: what its own does by BatchNorm of a view takes longer
+      case Norm::group:
+        return group_norm(row, pass, b);
+      case Norm::layer:
+        return layer_norm(row, pass, b);
+      case Norm::rms:
+        return rms_norm(row, pass, b);
+    }
+    return {};
   }
 
  private:
@@ -51,12 +62,36 @@ class Torch : public PeerOf<Torch> {
     };
   }
 
+  template <class T>
+  Call group_norm(const Row& row, Pass pass, Buffers<T>& b) {
+    const auto axis = static_cast<std::int64_t>(row.axis);
+    const Tensor x = tensor_of(b.x, row.extents).movedim(axis, 1), dy = tensor_of(b.dy, row.extents).movedim(axis, 1);
+    const Tensor weight = tensor_of(b.weight, {row.params()}), bias = tensor_of(b.bias, {row.params()});
+    const std::int64_t n = x.size(0), c = x.size(1), rest = x.numel() / (n * c), groups = row.groups;
+    if (pass != Pass::backward)
+      return [=] {
+        const torch::NoGradGuard no_grad;
+        torch::native_group_norm(x, weight, bias, n, c, rest, groups, eps);
+      };
+    const auto saved = torch::native_group_norm(x, weight, bias, n, c, rest, groups, eps);
+    const Tensor mean = std::get<1>(saved), rstd = std::get<2>(saved);
+    return [=] {
+      const torch::NoGradGuard no_grad;
+      torch::native_group_norm_backward(dy, x, mean, rstd, weight, n, c, rest, groups, {true, true, true});
+    };
+  }
+
   /// A view with the normalized axes last, as PyTorch asks for.
   template <class T>
+  static Tensor tokens(const Row& row, const Buffer<T>& buffer) {
+    const Tensor t = tensor_of(buffer, {row.outer(), row.middle(), row.inner()});
+    return row.inner() == 1 ? t.squeeze(2) : t.movedim(1, 2);
+  }
+
+  template <class T>
   Call layer_norm(const Row& row, Pass pass, Buffers<T>& b) {
-    const std::vector<std::int64_t> extents{row.outer(), row.middle(), row.inner()}, shape{row.middle()};
-    const auto last = [&](const Tensor& t) { return row.inner() == 1 ? t.squeeze(2) : t.movedim(1, 2); };
-    const Tensor x = last(tensor_of(b.x, extents)), dy = last(tensor_of(b.dy, extents));
+    const std::vector<std::int64_t> shape{row.middle()};
+    const Tensor x = tokens(row, b.x), dy = tokens(row, b.dy);
     const Tensor weight = tensor_of(b.weight, shape), bias = tensor_of(b.bias, shape);
     if (pass != Pass::backward)
       return [=] {
@@ -68,6 +103,34 @@ class Torch : public PeerOf<Torch> {
     return [=] {
       const torch::NoGradGuard no_grad;
       torch::native_layer_norm_backward(dy, x, shape, mean, rstd, weight, bias, {true, true, true});
+    };
+  }
+
+  /// Before 2.4, which has its own: as people wrote it.
+  static Tensor rms_norm(const Tensor& x, const Tensor& weight) {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
+    return torch::rms_norm(x, weight.sizes(), weight, eps);
+#else
+    return x.mul(torch::rsqrt(x.square().mean(-1, /*keepdim=*/true).add_(eps))).mul_(weight);
+#endif
+  }
+
+  /// Its backward is what autograd of the above comes to, with the products that it needs twice made once.
+  template <class T>
+  Call rms_norm(const Row& row, Pass pass, Buffers<T>& b) {
+    const Tensor x = tokens(row, b.x), dy = tokens(row, b.dy), weight = tensor_of(b.weight, {row.middle()});
+    if (pass != Pass::backward)
+      return [=] {
+        const torch::NoGradGuard no_grad;
+        rms_norm(x, weight);
+      };
+    const Tensor rstd = torch::rsqrt(x.square().mean(-1, /*keepdim=*/true).add_(eps));
+    return [=] {
+      const torch::NoGradGuard no_grad;
+      const Tensor xhat = x.mul(rstd), dy_xhat = dy.mul(xhat);
+      dy_xhat.sum_to_size(weight.sizes());
+      const Tensor mean = dy_xhat.matmul(weight).div_(static_cast<double>(weight.numel())).unsqueeze(-1);
+      dy.mul(weight).sub_(xhat.mul(mean)).mul_(rstd);
     };
   }
 };

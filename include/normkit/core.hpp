@@ -42,8 +42,8 @@ void backward(const detail::StatView& view, bool by_element, const T* x, const d
   detail::Workspace workspace;
   std::byte* const memory = workspace.reserve(detail::lone_backward_bytes<T>(view, by_element));
   detail::keep_given<T>(view.stats(), mean, var, eps, saved.resize(view.stats()));
-  const detail::BackwardCall<T> call{view, saved.statistics(), {weight, nullptr, by_element}, x, dy,
-                                     dx,   {dweight, dbias}};
+  const detail::BackwardCall<T> call{
+      view, detail::About::mean, saved.statistics(), {weight, nullptr, by_element}, x, dy, dx, {dweight, dbias}};
   detail::backward_by_batch<T>(alone, call, memory);
 }
 

@@ -16,6 +16,7 @@ namespace normkit::detail {
 ///   normalize(executor, view, x, y, Saved&)       forward of a view that is not empty; what can fail comes first
 ///   infer_view(executor, view, x, y) const        forward of evaluation, nothing kept
 ///   Affine<T> affine() const                      weight and bias as the kernels take them
+///   static constexpr About about                  what squares are taken about, if not the mean
 template <class Derived, Scalar T, int Rank, int Layout>
 class Layer {
  public:
@@ -61,6 +62,7 @@ class Layer {
     }
     saved.shape = shape;
     saved.view = view;
+    saved.about = Derived::about;
     saved.in_place = view.size() > 0 && y.data() == input.data();
   }
   template <class Device, class X, class Y>
@@ -128,8 +130,13 @@ class Layer {
     const ParameterSink<T> sink{
         which.weight && parameters_.weight.size() > 0 ? parameters_.weight_grad.data() : nullptr,
         which.bias && parameters_.bias.size() > 0 ? parameters_.bias_grad.data() : nullptr};
-    const BackwardCall<T> call{view,         saved.statistics(), derived().affine(),
-                               input.data(), upstream.data(),    which.input ? dx.data() : nullptr,
+    const BackwardCall<T> call{view,
+                               Derived::about,
+                               saved.statistics(),
+                               derived().affine(),
+                               input.data(),
+                               upstream.data(),
+                               which.input ? dx.data() : nullptr,
                                sink};
     const Executor execute = executor_for(device, view.size());
     std::byte* const memory = workspace_.reserve(backward_bytes<T>(view, call.affine.by_element));
@@ -180,7 +187,7 @@ class Layer {
   /// Those present, as "weight" and "bias", with their gradients.
   auto parameters() { return parameters_.list(); }
   auto parameters() const { return parameters_.list(); }
-  /// weight 1, bias 0; gradients stay.
+  /// weight 1 (0 where it means 1 + weight), bias 0; gradients stay.
   void reset_parameters() { parameters_.reset(); }
   void zero_grad() { parameters_.zero_grad(); }
 
@@ -188,8 +195,11 @@ class Layer {
   const Saved& saved() const noexcept { return saved_; }
 
  protected:
-  Layer(const std::array<Index, static_cast<std::size_t>(Rank)>& extents, bool weight, bool bias)
-      : parameters_(typename Parameters::Extents(extents), weight, bias) {}
+  static constexpr About about = About::mean;
+
+  Layer(const std::array<Index, static_cast<std::size_t>(Rank)>& extents, bool weight, bool bias,
+        T initial_weight = T(1))
+      : parameters_(typename Parameters::Extents(extents), weight, bias, initial_weight) {}
 
   /// Each parameter that the layer has, and its gradient, has these extents.
   void require_parameters(const std::array<Index, static_cast<std::size_t>(Rank)>& extents) const {
@@ -239,8 +249,10 @@ class Layer {
       throw state_error(name + ": expected x of shape " + saved.shape.text() + saved.shape.order() +
                         " as in the forward that was saved, got " + shape.text() + shape.order());
     if (saved.in_place) throw state_error(name + ": the forward was in place and has overwritten its input");
-    if (!(saved.view == view) || !saved.holds(view.stats()) ||
-        (saved.source == Saved::Source::running && derived().affine().by_element))
+    constexpr bool has_running = requires(const Derived& layer) { layer.running_mean(); };
+    const bool is_running = saved.source == Saved::Source::running;
+    const Index stats = is_running && view.channels.count ? view.channels.count : view.stats();
+    if (!(saved.view == view) || saved.about != Derived::about || !saved.holds(stats) || (is_running && !has_running))
       throw state_error(name + ": expected what a forward of this layer saved, got that of another layer");
   }
 

@@ -5,6 +5,9 @@
 #include <normkit/core.hpp>
 #include <normkit/detail/simd/isa.hpp>
 #include <normkit/error.hpp>
+#include <normkit/group_norm.hpp>
+#include <normkit/instance_norm.hpp>
 #include <normkit/layer_norm.hpp>
 #include <normkit/moments.hpp>
+#include <normkit/rms_norm.hpp>
 #include <normkit/version.hpp>

@@ -66,8 +66,10 @@ struct AffineParameters {
   using Tensor = Eigen::Tensor<T, Rank, Layout>;
   using Extents = typename Tensor::Dimensions;
   Tensor weight, bias, weight_grad, bias_grad;
+  T initial_weight;
 
-  AffineParameters(const Extents& extents, bool with_weight, bool with_bias) {
+  AffineParameters(const Extents& extents, bool with_weight, bool with_bias, T first_weight)
+      : initial_weight(first_weight) {
     if (with_weight) weight.resize(extents), weight_grad.resize(extents);
     if (with_bias) bias.resize(extents), bias_grad.resize(extents);
     reset();
@@ -75,7 +77,7 @@ struct AffineParameters {
   }
 
   void reset() {
-    weight.setConstant(T(1));
+    weight.setConstant(initial_weight);
     bias.setZero();
   }
   void zero_grad() {

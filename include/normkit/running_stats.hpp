@@ -4,7 +4,7 @@
 
 namespace normkit {
 
-/// The running statistics of a BatchNorm, one for each channel. A batch moves them by
+/// The running statistics of a BatchNorm, one for each channel, or of an InstanceNorm (mean over the samples of those of each). A batch moves them by
 ///   running = (1 - momentum) * running + momentum * batch,   the variance unbiased (divisor count - 1),
 /// where no momentum means 1 / num_batches_tracked, the plain average of all batches. They start at 0, 1 and 0 batches.
 /// Units    mean [x], var [x]^2

@@ -39,6 +39,7 @@ struct Saved {
   enum class Source { none, batch, running };
   Source source = Source::none;
   bool in_place = false;  // the input is gone
+  detail::About about = detail::About::mean;
   detail::Shape shape;
   detail::StatView view;  // what the statistics are of: another layer's are refused
 

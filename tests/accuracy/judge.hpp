@@ -15,6 +15,8 @@
 
 namespace accuracy {
 
+using support::reals;
+
 /// The k of the rule.
 inline constexpr int allowed_units = 4;
 
@@ -68,6 +70,19 @@ class Judge {
     output(pass, "dbias", got.dbias, cond.dbias);
   }
 
+  /// RMSNorm with eps, on a LayerNorm's case, against the oracle: nothing is subtracted, so that the digits of Real last
+  /// for any data.
+  void about_zero(const Pass& pass, Real eps, const Outputs<T>& got) {
+    const reference::Affine affine = pass.plain ? reference::Affine{} : reference::Affine{reals(in_.weight), {}};
+    const auto zero = reference::Statistics::squares_of_batch;
+    const Reals x = reals(in_.x);
+    const reference::Moments squares = reference::squares(x, in_.g);
+    const auto gradients = support::expected_gradients(x, reals(in_.dy), in_.g, squares, eps, affine, zero);
+    oracle("y", got.y, support::expected_y(x, in_.g, squares, eps, affine, zero));
+    oracle("dx", got.dx, gradients.dx);
+    oracle("dweight", got.dweight, gradients.dweight);
+  }
+
   void moments(const std::vector<T>& mean, const std::vector<T>& var) {
     values("mean", "mean", mean, case_.exact("mean"), mean_size_);
     values("var", "var", var, case_.exact("var"), of_batch_.var);
@@ -112,8 +127,17 @@ class Judge {
            case_.exact(pass.key(name)), cond);
   }
 
+  void oracle(const std::string& name, const std::vector<T>& got, const Expected& expected) {
+    Values exact;
+    for (const Real value : sampled(case_, name, expected.exact)) exact.push_back({value, 0});
+    // dx: no mean is subtracted, so xi is half as large, and what the sums round, 3 and the products', weighs more.
+    const int allowed = name == "dx" ? support::roundings::dx : allowed_units;
+    values("rms_" + name, "RMSNorm's " + name, sampled(case_, name, got), exact, sampled(case_, name, expected.cond),
+           allowed);
+  }
+
   void values(const std::string& kind, const std::string& name, const std::vector<T>& got, const Values& exact,
-              const Reals& cond) {
+              const Reals& cond, int allowed = allowed_units) {
     if (got.size() != exact.size() || got.size() != cond.size() || got.empty()) {
       ADD_FAILURE() << where_ << ", " << name << ": " << got.size() << " values, " << exact.size() << " exact ones";
       return;
@@ -123,14 +147,14 @@ class Judge {
     for (std::size_t i = 0; i < got.size(); ++i) {
       const Real error = error_in_units(got[i], exact[i], cond[i]);
       tally_.add(kind, error);
-      if (!(error <= allowed_units)) ++failed;
+      if (!(error <= allowed)) ++failed;
       if (!(error <= largest)) worst = i, largest = error;
     }
     if (failed == 0) return;
     std::ostringstream message;
     message << std::setprecision(std::numeric_limits<T>::max_digits10) << where_ << ", " << name << ", element "
             << worst << ": got " << got[worst] << ", exact " << exact[worst].nearest() << ", " << std::setprecision(3)
-            << largest << " units off where " << allowed_units << " are allowed; " << failed << " of " << got.size()
+            << largest << " units off where " << allowed << " are allowed; " << failed << " of " << got.size()
             << " elements fail";
     ADD_FAILURE() << message.str();
   }

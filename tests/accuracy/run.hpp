@@ -83,6 +83,7 @@ void run_batch_norm(const Case& c, const Inputs<T>& in, const Device& device, Ju
   }
 }
 
+/// And RMSNorm on the same data.
 template <std::size_t Axes, class Tensor, class T, class Device>
 void run_layer_norm(const Case& c, const Inputs<T>& in, const Device& device, Judge<T>& judge) {
   const auto axis = static_cast<Index>(c.integer("axis"));
@@ -99,6 +100,11 @@ void run_layer_norm(const Case& c, const Inputs<T>& in, const Device& device, Ju
     set_affine(norm, in, pass.plain);
     norm.forward(device, tensors.x, tensors.y);
     judge.outputs(pass, tensors.backward(norm, device));
+
+    normkit::RMSNorm<T, static_cast<int>(Axes), Tensor::Layout> rms(shape, {.eps = in.eps, .axis = axis});
+    pass.plain ? rms.reset_parameters() : support::assign(rms.weight(), in.weight);
+    rms.forward(device, tensors.x, tensors.y);
+    judge.about_zero(pass, in.eps, tensors.backward(rms, device));
   }
 }
 

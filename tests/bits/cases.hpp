@@ -132,7 +132,10 @@ void add_case(std::vector<Case>& cases, const std::string& name, const Norm& nor
 template <class T>
 void add_cases(std::vector<Case>& cases) {
   using normkit::BatchNorm;
+  using normkit::GroupNorm;
+  using normkit::InstanceNorm;
   using normkit::LayerNorm;
+  using normkit::RMSNorm;
   constexpr int row = Eigen::RowMajor, column = Eigen::ColMajor;
   for (const Data data : all_data) {
     add_case<2, row>(cases, "batch_norm", BatchNorm<T>(21), {37, 21}, data);
@@ -150,6 +153,18 @@ void add_cases(std::vector<Case>& cases) {
     add_case<2, row>(cases, "batch_norm", BatchNorm<T>(2), {70001, 2}, data);
     add_case<2, row>(cases, "layer_norm", LayerNorm<T>(40009), {3, 40009}, data);
     add_case<2, row>(cases, "layer_norm", LayerNorm<T>(64), {1031, 64}, data);
+  }
+  for (const Data data : all_data) {
+    add_case<2, row>(cases, "rms_norm", RMSNorm<T>(77), {33, 77}, data);
+    add_case<3, row>(cases, "rms_norm_axis", RMSNorm<T>(6, {.zero_centred = true, .axis = 1}), {4, 6, 10}, data);
+    add_case<3, row>(cases, "group_norm", GroupNorm<T>(2, 6), {4, 6, 10}, data);
+    add_case<3, row>(cases, "group_norm_channels_last", GroupNorm<T>(2, 10, {.channel_axis = -1}), {3, 41, 10}, data);
+    add_case<3, column>(cases, "group_norm_columns", GroupNorm<T>(3, 6), {4, 6, 10}, data);
+  }
+  for (const Data data : {Data::ordinary, Data::mixed}) {  // large ones of these
+    add_case<2, row>(cases, "rms_norm", RMSNorm<T>(40009), {3, 40009}, data);
+    add_case<3, row>(cases, "instance_norm", InstanceNorm<T>(3, {.affine = true, .track_running_stats = true}),
+                     {2, 3, 40009}, data);
   }
   for (const Data data : {Data::tiny, Data::huge})  // the ends of the range in many blocks
     add_case<2, row>(cases, "batch_norm", BatchNorm<T>(2), {40001, 2}, data);

@@ -36,6 +36,9 @@ struct Case {
   }
   reference::Extents extents() const { return reference::Extents(values("extents").begin(), values("extents").end()); }
   bool is_batch_norm() const { return name.rfind("batch_norm/", 0) == 0; }
+  bool has_groups() const { return has("groups"); }  // GroupNorm and InstanceNorm
+  bool is_instance_norm() const { return name.rfind("instance_norm/", 0) == 0; }
+  bool is_rms_norm() const { return name.rfind("rms_norm/", 0) == 0; }
 };
 
 /// How GoogleTest shows a case.

@@ -27,6 +27,7 @@ inline bool uses_running(const Case& c) {
 
 inline Setting setting_of(const Case& c) {
   const auto g = c.is_batch_norm() ? reference::per_channel(c.extents(), c.index("axis"))
+                 : c.has_groups()  ? reference::per_channel_group(c.extents(), c.index("axis"), c.index("groups"))
                                    : reference::per_token(c.extents(), c.index("axis"), c.index("axes"));
   if (uses_running(c)) {
     return {g,
@@ -35,9 +36,10 @@ inline Setting setting_of(const Case& c) {
             {c.reals("weight"), c.reals("bias")},
             c.number("eps")};
   }
+  const bool about_zero = c.is_rms_norm();
   return {g,
-          reference::Statistics::of_batch,
-          reference::moments(c.reals("x"), g),
+          about_zero ? reference::Statistics::squares_of_batch : reference::Statistics::of_batch,
+          about_zero ? reference::squares(c.reals("x"), g) : reference::moments(c.reals("x"), g),
           {c.reals("weight"), c.reals("bias")},
           c.number("eps")};
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Writes golden.txt: what PyTorch computes, in double, for a list of small cases of BatchNorm and LayerNorm.
+"""Writes golden.txt: what PyTorch computes, in double, for a list of small cases of BatchNorm, LayerNorm, RMSNorm,
+GroupNorm and InstanceNorm.
 
     python3 tests/golden/generate.py        (Debian: apt install python3-torch)
 
@@ -108,6 +109,39 @@ def layer_norm(out, name, shape, axes=1, axis=None, eps=1e-5, weight=True, bias=
              dy=dy_values, y=y, dx=x.grad, dweight=gradient(leaf_w), dbias=gradient(leaf_b))
 
 
+def rms_norm(out, name, shape, axes=1, axis=None, eps=1e-5, weight=True, scale=1.0, offset=0.0):
+    """By PyTorch's elementary operations and autograd, since its rms_norm is younger than Debian's PyTorch."""
+    first = len(shape) - axes if axis is None else axis
+    reduced, normalized = list(range(first, first + axes)), shape[first:first + axes]
+    w = out.data(normalized) if weight else None
+    x_values, dy_values = out.data(shape, scale, offset), out.data(shape)
+    x, leaf_w = leaf(x_values), leaf(w)
+    y = x * torch.rsqrt((x * x).mean(reduced, keepdim=True) + eps)
+    if weight:
+        y = y * leaf_w.reshape([*normalized, *[1] * (len(shape) - first - axes)])
+    y.backward(tensor(dy_values))
+    out.case(f"rms_norm/{name}", extents=shape, axis=first, axes=axes, eps=eps, weight=w, x=x_values, dy=dy_values, y=y,
+             dx=x.grad, dweight=gradient(leaf_w))
+
+
+def group_norm(out, name, shape, groups=None, axis=1, eps=1e-5, weight=True, bias=True, scale=1.0, offset=0.0):
+    """Without groups InstanceNorm. Channels on another `axis` are moved to where PyTorch has them, and back."""
+    channels = shape[axis]
+    w = out.data(channels) if weight else None
+    b = out.data(channels) if bias else None
+    x_values, dy_values = out.data(shape, scale, offset), out.data(shape)
+    x, leaf_w, leaf_b = leaf(x_values), leaf(w), leaf(b)
+    if groups:
+        y = torch.nn.functional.group_norm(x.movedim(axis, 1), groups, leaf_w, leaf_b, eps)
+    else:
+        y = torch.nn.functional.instance_norm(x.movedim(axis, 1), None, None, leaf_w, leaf_b, eps=eps)
+    y = y.movedim(1, axis)
+    y.backward(tensor(dy_values))
+    out.case(f"{'group' if groups else 'instance'}_norm/{name}", extents=shape, axis=axis, groups=groups or channels,
+             eps=eps, weight=w, bias=b, x=x_values, dy=dy_values, y=y, dx=x.grad, dweight=gradient(leaf_w),
+             dbias=gradient(leaf_b))
+
+
 def main():
     out = Writer()
     train, evaluate = True, False
@@ -137,6 +171,19 @@ def main():
     layer_norm(out, "axes_1_and_2", (2, 3, 4, 5), axis=1, axes=2)
     layer_norm(out, "whole_tensor", (3, 4, 5), axes=3)
     layer_norm(out, "far_mean", (3, 33), scale=0.01, offset=1e4)
+    rms_norm(out, "5_features", (2, 5, 5))
+    rms_norm(out, "not_affine", (4, 13), weight=False, eps=1e-3)
+    rms_norm(out, "axis_1", (2, 5, 3, 4), axis=1)
+    rms_norm(out, "axes_1_and_2", (2, 3, 4, 5), axis=1, axes=2)
+    rms_norm(out, "whole_tensor", (3, 4, 5), axes=3, eps=0.0)
+    rms_norm(out, "far_mean", (3, 33), scale=0.01, offset=1e4)
+    group_norm(out, "2d_2_groups", (2, 6, 3, 4), 2)
+    group_norm(out, "channels_last", (3, 5, 6), 3, axis=2, eps=1e-3)
+    group_norm(out, "columns", (5, 8), 2, bias=False)
+    group_norm(out, "one_group", (2, 3, 2, 3, 2), 1)
+    group_norm(out, "far_mean", (2, 4, 9), 2, scale=0.01, offset=1e4)
+    group_norm(out, "2d", (2, 3, 4, 5))
+    group_norm(out, "channels_last", (3, 7, 4), axis=2, weight=False, bias=False)
     out.save(pathlib.Path(__file__).with_name("golden.txt"))
 
 

@@ -58,14 +58,37 @@ void expect_batch_norm(const golden::Case& c) {
   EXPECT_TRUE(keeps_rule(values(norm.running_var()), after.var, k)) << "running variance";
 }
 
+template <class T, int Rank, int Layout>
+void expect_group_norm(const golden::Case& c) {
+  const auto axis = static_cast<Index>(c.index("axis")), channels = c.extents()[c.index("axis")];
+  if (c.is_instance_norm()) {
+    if constexpr (Rank >= 3) {
+      normkit::InstanceNorm<T> norm(channels, {.eps = c.number("eps"),
+                                               .affine = true,
+                                               .weight = c.has("weight"),
+                                               .bias = c.has("bias"),
+                                               .channel_axis = axis});
+      return expect_outputs<T, Rank, Layout>(c, norm);
+    }
+  }
+  normkit::GroupNorm<T> norm(
+      static_cast<Index>(c.index("groups")), channels,
+      {.eps = c.number("eps"), .weight = c.has("weight"), .bias = c.has("bias"), .channel_axis = axis});
+  expect_outputs<T, Rank, Layout>(c, norm);
+}
+
 template <class T, int Axes, int Rank, int Layout>
-void expect_layer_norm(const golden::Case& c) {
+void expect_token_norm(const golden::Case& c) {
   std::array<Index, Axes> shape;
   for (std::size_t i = 0; i < Axes; ++i) shape[i] = c.extents()[c.index("axis") + i];
-  normkit::LayerNorm<T, Axes, Layout> norm(shape, {.eps = c.number("eps"),
-                                                   .weight = c.has("weight"),
-                                                   .bias = c.has("bias"),
-                                                   .axis = static_cast<Index>(c.index("axis"))});
+  const auto axis = static_cast<Index>(c.index("axis"));
+  if (c.is_rms_norm()) {
+    normkit::RMSNorm<T, Axes, Layout> norm(
+        shape, {.eps = c.number("eps"), .elementwise_affine = c.has("weight"), .axis = axis});
+    return expect_outputs<T, Rank, Layout>(c, norm);
+  }
+  normkit::LayerNorm<T, Axes, Layout> norm(
+      shape, {.eps = c.number("eps"), .weight = c.has("weight"), .bias = c.has("bias"), .axis = axis});
   expect_outputs<T, Rank, Layout>(c, norm);
 }
 
@@ -74,13 +97,14 @@ void expect_case(const golden::Case& c) {
   if (c.is_batch_norm()) {
     if constexpr (Rank >= 2) return expect_batch_norm<T, Rank, Layout>(c);
   }
+  if (c.has_groups()) return expect_group_norm<T, Rank, Layout>(c);
   switch (c.index("axes")) {
     case 1:
-      return expect_layer_norm<T, 1, Rank, Layout>(c);
+      return expect_token_norm<T, 1, Rank, Layout>(c);
     case 2:
-      return expect_layer_norm<T, 2, Rank, Layout>(c);
+      return expect_token_norm<T, 2, Rank, Layout>(c);
     case 3:
-      if constexpr (Rank >= 3) return expect_layer_norm<T, 3, Rank, Layout>(c);
+      if constexpr (Rank >= 3) return expect_token_norm<T, 3, Rank, Layout>(c);
   }
   throw std::logic_error("golden_test knows no case like " + c.name);
 }

@@ -13,7 +13,10 @@ namespace {
 
 using namespace support;
 using normkit::BatchNorm;
+using normkit::GroupNorm;
+using normkit::InstanceNorm;
 using normkit::LayerNorm;
+using normkit::RMSNorm;
 
 constexpr double kStep = 1e-3;
 constexpr double kRelativeError = 1e-7;
@@ -119,6 +122,24 @@ TYPED_TEST(GradientCheck, LayerNormOverSeveralAxes) {
   this->template check<3>(LayerNorm<double, 2, TypeParam::layout>({3, 4}), {5, 3, 4});
   this->template check<4>(LayerNorm<double, 2, TypeParam::layout>({3, 4}, {.axis = 1}), {2, 3, 4, 5});
   this->template check<3>(LayerNorm<double, 3, TypeParam::layout>({5, 3, 4}), {5, 3, 4});
+}
+
+TYPED_TEST(GradientCheck, GroupNorm) {
+  this->template check<4>(GroupNorm<double>(2, 6), {2, 6, 3, 4});
+  this->template check<4>(GroupNorm<double>(3, 6, {.eps = 0.5, .channel_axis = -1}), {2, 3, 4, 6});
+  this->template check<3>(GroupNorm<double>(1, 6, {.weight = false}), {3, 6, 5});
+}
+
+TYPED_TEST(GradientCheck, InstanceNorm) {
+  this->template check<4>(InstanceNorm<double>(3, {.affine = true}), {2, 3, 4, 5});
+  this->template check<3>(InstanceNorm<double>(6, {.affine = true, .channel_axis = -1}), {2, 7, 6});
+}
+
+TYPED_TEST(GradientCheck, RMSNorm) {
+  this->template check<2>(RMSNorm<double>(9), {7, 9});
+  this->template check<2>(RMSNorm<double>(67, {.zero_centred = true}), {2, 67});
+  this->template check<4>(RMSNorm<double>(3, {.eps = 0.5, .axis = 1}), {2, 3, 4, 5});
+  this->template check<3>(RMSNorm<double, 2, TypeParam::layout>({3, 4}), {5, 3, 4});
 }
 
 }  // namespace

@@ -126,8 +126,9 @@ struct MomentsResult {
 };
 
 template <class T>
-void measure(const kernel_sets::Set<T>& set, const Layout& l, const T* x, MomentsResult<T>& out) {
-  set.kernels->moments[l.walk](l.block, x, out.view());
+void measure(const kernel_sets::Set<T>& set, const Layout& l, const T* x, MomentsResult<T>& out,
+             nk::About about = nk::About::mean) {
+  set.kernels->moments[static_cast<int>(about)][l.walk](l.block, x, out.view());
 }
 
 TYPED_TEST(Kernels, MomentsAreThoseOfPlainLoopsWithTheSameBitsOnEverySet) {
@@ -158,6 +159,34 @@ TYPED_TEST(Kernels, MomentsAreThoseOfPlainLoopsWithTheSameBitsOnEverySet) {
         EXPECT_LE(std::abs(static_cast<Real>(results[0].pivot[k]) + wide_value(results[0].delta[k]) - mean),
                   4 * u * sigma + 1e-17L * std::abs(mean));
         EXPECT_LE(std::abs(wide_value(results[0].m2[k]) - m2), (3 + std::sqrt(Real(128))) * u * m2 + 1e-16L * u);
+      }
+    }
+}
+
+TYPED_TEST(Kernels, SquaresAreThoseOfPlainLoopsWithTheSameBitsOnEverySet) {
+  using T = TypeParam;
+  for (const Layout& l : layouts())
+    for (const Index shift : {0, 1, 3}) {
+      const Data<T> data(l, shift, 1);
+      std::vector<MomentsResult<T>> results;
+      for (const auto& set : kernel_sets::all<T>()) {
+        results.emplace_back(l.block.groups);
+        measure(set, l, data.x_at(), results.back(), nk::About::zero);
+        EXPECT_TRUE(results.back() == results.front()) << set.name << " length " << l.block.length;
+      }
+      for (Index g = 0; g < l.block.groups; ++g) {
+        Real squares = 0;
+        for (Index p = 0; p < l.block.planes; ++p)
+          for (Index i = 0; i < l.block.length; ++i) {
+            const Real v = static_cast<Real>(data.x_at()[l.at(g, p, i)]);
+            squares += v * v;
+          }
+        const auto k = static_cast<std::size_t>(g);
+        EXPECT_EQ(results[0].pivot[k], T(0));
+        EXPECT_EQ(wide_value(results[0].delta[k]), 0);
+        // One rounding of each square, and of the up to 128 additions of a lane, of random sign.
+        EXPECT_LE(std::abs(wide_value(results[0].m2[k]) - squares),
+                  (1 + std::sqrt(Real(128))) * support::unit_roundoff<T>() * squares);
       }
     }
 }
@@ -340,7 +369,7 @@ TYPED_TEST(Kernels, GroupsBesideOddOnesGetTheBitsThatTheyGetAlone) {
         const Layout own{l.walk, l.block.some(1), l.size};
         const T* const x = data.x_at() + g * l.block.group_stride;
         const auto k = static_cast<std::size_t>(g);
-        set.kernels->moments[l.walk](own.block, x, alone.view().from(g));
+        set.kernels->moments[0][l.walk](own.block, x, alone.view().from(g));
         sum(own.block, x, data.dy_at() + g * l.block.group_stride, {centre.statistics.from(g), nullptr, nullptr, false},
             {&sum_alone.delta[k], &sum_alone.m2[k], &sum_alone.exponent[k], &more_alone[k]});
       }

@@ -15,7 +15,10 @@ namespace {
 
 using namespace support;
 using normkit::BatchNorm;
+using normkit::GroupNorm;
+using normkit::InstanceNorm;
 using normkit::LayerNorm;
+using normkit::RMSNorm;
 
 /// The same pointer, by way of memory that the compiler has to write. Without it an allocation and its release may be
 /// left out together.
@@ -85,6 +88,10 @@ class NoAllocation : public ::testing::Test {
       check(BatchNorm<Scalar>(extents[2], {.channel_axis = -1}), device, extents);
       check(LayerNorm<Scalar>(extents[2]), device, extents);
       check(LayerNorm<Scalar>(extents[1], {.axis = 1}), device, extents);
+      check(RMSNorm<Scalar>(extents[2], {.zero_centred = true}), device, extents);
+      check(GroupNorm<Scalar>(2, extents[1] / 2 * 2, {}), device, {extents[0], extents[1] / 2 * 2, extents[2]});
+      if (extents[2] > 1)
+        check(InstanceNorm<Scalar>(extents[1], {.affine = true, .track_running_stats = true}), device, extents);
     }
   }
 };

@@ -26,8 +26,11 @@ namespace {
 
 using namespace support;
 using normkit::BatchNorm;
+using normkit::GroupNorm;
+using normkit::InstanceNorm;
 using normkit::Isa;
 using normkit::LayerNorm;
+using normkit::RMSNorm;
 
 /// What a layer did, in a word that other bits would hardly give again (FNV-1a over words of 64 bits).
 struct Digest {
@@ -104,6 +107,13 @@ std::vector<Digest> run_all(Device& device, std::size_t misalignment = 0) {
     digests.push_back(run<Volume>(BatchNorm<T>(extents[2], {.channel_axis = -1}), extents, device, misalignment));
     digests.push_back(run<Volume>(LayerNorm<T>(extents[2]), extents, device, misalignment));
     digests.push_back(run<Volume>(LayerNorm<T>(extents[1], {.axis = 1}), extents, device, misalignment));
+    digests.push_back(run<Volume>(RMSNorm<T>(extents[2]), extents, device, misalignment));
+    digests.push_back(run<Volume>(GroupNorm<T>(1, extents[1]), extents, device, misalignment));
+    digests.push_back(
+        run<Volume>(InstanceNorm<T>(extents[2], {.affine = true, .track_running_stats = true, .channel_axis = -1}),
+                    extents, device, misalignment));
+    digests.push_back(
+        run<Volume>(RMSNorm<T>(extents[1], {.zero_centred = true, .axis = 1}), extents, device, misalignment));
   }
   for (const Extents& extents : {Extents{7, 3}, Extents{70001, 2}, Extents{500, 131}, Extents{2, 70001}}) {
     digests.push_back(run<Plane>(BatchNorm<T>(extents[1]), extents, device, misalignment));

@@ -36,6 +36,7 @@ Result<T> normalize(const nk::StatView& view, const std::vector<T>& x, const Run
   const nk::Plan plan(view);
   const nk::NormalizeByBatch<T> op{
       {nk::kernels<T>(), plan, {}, x.data(), result.out.data()},
+      nk::About::mean,
       1e-5,
       {result.mean.data(), result.mean_lo.data(), result.rstd.data(), result.exponent.data()},
       {}};
@@ -83,8 +84,11 @@ Gradients<T> differentiate(const nk::StatView& view, const Result<T>& saved, con
                                        rstd.data(),
                                        false,
                                        {result.dweight.data(), result.dbias.data()}};
-  const nk::GradientByBatch<T> op{
-      {nk::kernels<T>(), plan, statistics, x.data(), dy.data()}, {weight.data(), nullptr, true}, {}, result.dx.data()};
+  const nk::GradientByBatch<T> op{{nk::kernels<T>(), plan, statistics, x.data(), dy.data()},
+                                  nk::About::mean,
+                                  {weight.data(), nullptr, true},
+                                  {},
+                                  result.dx.data()};
   run(dual, sums, plan, op);
   return result;
 }

@@ -56,6 +56,18 @@ inline Grouping per_channel(const Extents& extents, std::size_t channel_axis) {
   return {group, group, channels, channels, channels == 0 ? 0 : group.size() / channels};
 }
 
+/// GroupNorm, and with as many groups as channels InstanceNorm: the statistics run over the channels of a group and every axis
+/// but the first, the samples'; a parameter for each channel.
+inline Grouping per_channel_group(const Extents& extents, std::size_t channel_axis, std::size_t groups) {
+  std::vector<bool> sample(extents.size(), false), channel(extents.size(), false);
+  sample[0] = channel[channel_axis] = true;
+  const Indices of_sample = index_over(extents, sample), param = index_over(extents, channel);
+  const auto channels = static_cast<std::size_t>(extents[channel_axis]), samples = static_cast<std::size_t>(extents[0]);
+  Indices group(param.size());
+  for (std::size_t i = 0; i < group.size(); ++i) group[i] = of_sample[i] * groups + param[i] / (channels / groups);
+  return {group, param, samples * groups, channels, samples == 0 ? 0 : group.size() / (samples * groups)};
+}
+
 /// LayerNorm: the statistics run over the marked axes; a parameter for each position on them.
 inline Grouping per_token(const Extents& extents, const std::vector<bool>& reduced) {
   std::vector<bool> kept = reduced;

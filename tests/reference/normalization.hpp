@@ -72,6 +72,13 @@ inline Moments moments(const Reals& x, const Grouping& g) {
   return result;
 }
 
+/// The same about zero: nothing is subtracted, and the variance is the mean square.
+inline Moments squares(const Reals& x, const Grouping& g) {
+  Reals terms = x;
+  for (Real& term : terms) term *= term;
+  return {Reals(g.groups), mean_by_group(terms, g)};
+}
+
 /// 1 / sqrt(var + eps), and 0 where both are 0: a constant group without eps gives its bias.
 inline Real rstd(Real var, Real eps) { return var + eps == 0 ? Real(0) : 1 / std::sqrt(var + eps); }
 
@@ -95,14 +102,16 @@ inline Reals forward(const Reals& x, const Grouping& g, const Moments& m, Real e
   return y;
 }
 
-/// Where the statistics came from: from x itself, so that gradients flow through them, or from earlier batches.
-enum class Statistics { of_batch, running };
+/// Where the statistics came from: from x itself, so that gradients flow through them, about its mean or about zero; or
+/// from earlier batches.
+enum class Statistics { of_batch, squares_of_batch, running };
 
 struct Gradients {
   Reals dx, dweight, dbias;
 };
 
-/// With d = dy * weight: dx = rstd * (d - mean(d) - xhat * mean(d * xhat)), and dx = rstd * d for running statistics.
+/// With d = dy * weight: dx = rstd * (d - mean(d) - xhat * mean(d * xhat)); without mean(d) where nothing was subtracted, and
+/// dx = rstd * d for running statistics.
 inline Gradients backward(const Reals& x, const Reals& dy, const Grouping& g, const Moments& m, Real eps,
                           const Affine& affine, Statistics statistics) {
   const Reals xhat = normalized(x, g, m, eps);
@@ -116,8 +125,10 @@ inline Gradients backward(const Reals& x, const Reals& dy, const Grouping& g, co
   const Reals mean_d = mean_by_group(d, g), mean_d_xhat = mean_by_group(d_xhat, g);
   for (std::size_t i = 0; i < x.size(); ++i) {
     const std::size_t s = g.group[i];
-    const Real centred = statistics == Statistics::of_batch ? d[i] - mean_d[s] - xhat[i] * mean_d_xhat[s] : d[i];
-    result.dx[i] = rstd(m.var[s], eps) * centred;
+    Real rest = d[i];
+    if (statistics == Statistics::of_batch) rest -= mean_d[s];
+    if (statistics != Statistics::running) rest -= xhat[i] * mean_d_xhat[s];
+    result.dx[i] = rstd(m.var[s], eps) * rest;
   }
   return result;
 }

@@ -57,6 +57,21 @@ TEST(Reference, AgreesWithPaper) {
   EXPECT_EQ(running.batches, 2);
 }
 
+TEST(Reference, OfSquaresAgreesWithPaper) {
+  const Grouping g = per_token({1, 2}, 1, 1);
+  const Moments m = squares({3, 4}, g);
+  EXPECT_EQ(m.var, Reals{12.5});
+  const Affine affine{{1, 2}, {}};
+  const Reals y = forward({3, 4}, g, m, 12.5, affine);  // over sqrt(12.5 + 12.5) = 5
+  EXPECT_NEAR(static_cast<double>(y[0]), 0.6, 1e-15);
+  EXPECT_NEAR(static_cast<double>(y[1]), 1.6, 1e-15);
+  // d = (1, 0), xhat = (0.6, 0.8): dx = (d - xhat * 0.3) / 5
+  const Gradients got = backward({3, 4}, {1, 0}, g, m, 12.5, affine, Statistics::squares_of_batch);
+  EXPECT_NEAR(static_cast<double>(got.dx[0]), 0.164, 1e-15);
+  EXPECT_NEAR(static_cast<double>(got.dx[1]), -0.048, 1e-15);
+  EXPECT_NEAR(static_cast<double>(got.dweight[0]), 0.6, 1e-15);
+}
+
 TEST(Reference, KnowsAFarMeanBeyondItsOwnDigits) {
   const Grouping g = per_channel({3, 1}, 1);
   const Real step = std::ldexp(Real(1), -40);  // the mean is 2^20 + 4/3 steps, of which one Real keeps three bits

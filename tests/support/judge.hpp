@@ -16,7 +16,11 @@ namespace support {
 /// A layer's weight and bias as the oracle takes them.
 template <class Norm>
 Affine affine_of(const Norm& norm) {
-  return {reals(norm.weight()), reals(norm.bias())};
+  Affine affine{reals(norm.weight()), reals(norm.bias())};
+  if constexpr (requires { norm.options().zero_centred; })
+    if (norm.options().zero_centred)
+      for (Real& weight : affine.weight) weight += 1;
+  return affine;
 }
 
 /// Gives a layer's parameters values of both signs and different sizes, so that one used in another's place shows.
@@ -32,7 +36,10 @@ void set_parameters(Norm& norm, std::uint64_t seed) {
 
 template <class Norm>
 Real eps_of(const Norm& norm) {
-  return norm.options().eps;
+  if constexpr (requires { norm.eps(); })
+    return norm.eps();
+  else
+    return norm.options().eps;
 }
 
 /// y of forward, by the rule.

@@ -5,7 +5,8 @@
 // and the class (NaN, +Inf, -Inf, finite) is that of the exact value rounded. `cond` is the sum of the magnitudes of
 // the terms that make the value, so that the rule means the same where gradients cancel and where they do not. k counts
 // the roundings on the longest way from the inputs to the value. Let xi = |xhat| + mean|xhat| where the statistics are
-// of the batch (an error of the mean reaches each xhat of its group alike), and xi = |xhat| where they are given.
+// of the batch (an error of the mean reaches each xhat of its group alike), and xi = |xhat| where they are given, or taken
+// about zero. About zero dx has no mean|w dy|.
 //
 //   value    cond                                            k
 //   y        |w| xi + |b|                                    6  the statistics; x - hi; - lo; a = rstd * w; the
@@ -69,7 +70,7 @@ inline Reals magnitudes(Reals values) {
 /// xi of every element.
 inline Reals spread(const Reals& xhat, const Grouping& g, Statistics statistics) {
   Reals xi = magnitudes(xhat);
-  if (statistics == Statistics::running) return xi;
+  if (statistics != Statistics::of_batch) return xi;
   const Reals mean = reference::mean_by_group(xi, g);
   for (std::size_t i = 0; i < xi.size(); ++i) xi[i] += mean[g.group[i]];
   return xi;
@@ -97,8 +98,10 @@ inline ExpectedGradients expected_gradients(const Reals& x, const Reals& dy, con
   Reals cond(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) {
     const std::size_t s = g.group[i];
-    const Real through_statistics = statistics == Statistics::of_batch ? mean_d[s] + xi[i] * mean_d_xi[s] : Real(0);
-    cond[i] = reference::rstd(m.var[s], eps) * (d[i] + through_statistics);
+    Real terms = d[i];
+    if (statistics == Statistics::of_batch) terms += mean_d[s];
+    if (statistics != Statistics::running) terms += xi[i] * mean_d_xi[s];
+    cond[i] = reference::rstd(m.var[s], eps) * terms;
   }
   return {{exact.dx, cond},
           {exact.dweight, reference::sum_by(dy_xi, g.param, g.params)},

@@ -44,6 +44,36 @@ inline void require_same_shape(std::string_view layer, const char* name, const S
                       got.text());
 }
 
+/// The axis of the channels, counted from 0.
+inline Index channel_axis_of(std::string_view layer, const Shape& shape, Index given) {
+  const Index axis = given + (given < 0 ? shape.rank : 0);
+  if (axis < 0 || axis >= shape.rank)
+    throw argument_error(std::string(layer) + ": expected channel_axis in [-" + std::to_string(shape.rank) + ", " +
+                         std::to_string(shape.rank) + ") for x of shape " + shape.text() + ", got " +
+                         std::to_string(given));
+  return axis;
+}
+
+inline void require_channels(std::string_view layer, const Shape& shape, Index axis, Index channels) {
+  if (shape[axis] != channels)
+    throw shape_error(std::string(layer) + ": expected " + std::to_string(channels) + " channels on axis " +
+                      std::to_string(axis) + ", got " + std::to_string(shape[axis]) + " in x of shape " + shape.text());
+}
+
+/// Axis 0 has the samples, whatever the rank.
+inline void require_behind_samples(std::string_view layer, Index channel_axis) {
+  if (channel_axis == 0 || channel_axis <= -max_rank || channel_axis >= max_rank)
+    throw argument_error(std::string(layer) + ": expected channel_axis 1 or the last of some rank, got " +
+                         std::to_string(channel_axis));
+}
+
+/// Norms of samples: axis 0 has these, and a view has room for channels right behind them or last.
+inline void require_first_or_last(std::string_view layer, const Shape& shape, Index axis) {
+  if (axis == 0 || (axis != 1 && axis != shape.rank - 1))
+    throw argument_error(std::string(layer) + ": expected channel_axis 1 or the last, for x of shape " + shape.text() +
+                         ", got " + std::to_string(axis));
+}
+
 [[noreturn]] inline void refuse_extents(std::string_view layer, const char* name, std::span<const Index> expected,
                                         std::span<const Index> got) {
   throw shape_error(std::string(layer) + ": expected " + name + " of shape " + list_of(expected) + ", got " +

@@ -33,6 +33,9 @@ enum class Output : int { cached = 0, prefetched = 1, streamed = 2 };
 /// (statistics by element), which gives the gradients of per-element parameters.
 enum class SumKind { plain, weighted, dual };
 
+/// What the squares of a group are taken about: its mean, or zero, where nothing is subtracted (RMSNorm).
+enum class About : int { mean = 0, zero = 1 };
+
 /// The power of two that has been taken out of a partial result. Those of float, made in double, need none: the squares
 /// and products of any floats are ordinary doubles.
 struct NoExponent {
@@ -43,7 +46,7 @@ template <Scalar T>
 using Exponent = std::conditional_t<std::is_same_v<Wide<T>, double>, NoExponent, int>;
 
 /// Moments of each group: mean = pivot + delta, m2 = sum of (x - mean)^2. The pivot is near the mean, so that delta
-/// keeps its digits even where |mean| is far greater than the deviation. All are of x / 2^exponent; the exponent is 0
+/// keeps its digits even where |mean| is far greater than the deviation. About zero the mean counts as 0: pivot = delta = 0. All are of x / 2^exponent; the exponent is 0
 /// but where the data is at an end of the range (careful.inl.hpp).
 template <Scalar T>
 struct Moments {
@@ -68,6 +71,25 @@ struct GradientSums {
     return {dy + group, dy_x + group, dy_exponent + group, dy_x_exponent + group};
   }
 };
+
+template <Scalar T>
+void copy(Index groups, Moments<T> from, Moments<T> to) noexcept {
+  for (Index g = 0; g < groups; ++g) {
+    to.pivot[g] = from.pivot[g];
+    to.delta[g] = from.delta[g];
+    to.m2[g] = from.m2[g];
+    to.exponent[g] = from.exponent[g];
+  }
+}
+template <Scalar T>
+void copy(Index groups, GradientSums<T> from, GradientSums<T> to) noexcept {
+  for (Index g = 0; g < groups; ++g) {
+    to.dy[g] = from.dy[g];
+    to.dy_x[g] = from.dy_x[g];
+    to.dy_exponent[g] = from.dy_exponent[g];
+    to.dy_x_exponent[g] = from.dy_x_exponent[g];
+  }
+}
 
 /// What normalizing a group needs of its statistics:
 ///   xhat = ((x - mean) / 2^exponent - mean_lo) * rstd
@@ -116,7 +138,10 @@ struct Centre {
   }
 };
 
-/// dx = ((dy * weight - mean_dy) - (x - mean) * slope) * scale; weight by element or null, the rest by group.
+/// How the weight goes that multiplies dy in the gradient of the input.
+enum class WeightBy : int { none = 0, element = 1, group = 2 };
+
+/// dx = ((dy * weight - mean_dy) - (x - mean) * slope) * scale; weight by element or by group, or null; the rest by group.
 template <Scalar T>
 struct InputGradient {
   const T *mean, *mean_lo, *mean_dy, *slope, *scale;

@@ -31,28 +31,38 @@ NORMKIT_RARE bool is_constant(const Block& block, Index group, const T* x) noexc
   return same;
 }
 
+/// The greatest magnitude of one group of a block among its finite numbers, and the sum of the others.
+template <class T>
+struct Range {
+  T most = T(0), strange = T(0);
+  bool all_finite = true;
+
+  NORMKIT_RARE Range(const Block& block, Index group, const T* x) noexcept {
+    NORMKIT_EXACT
+    each_element(block, group, [&](Index at, Index) {
+      const T size = x[at] < T(0) ? -x[at] : x[at];
+      if (!finite(static_cast<double>(size)))
+        strange = strange + x[at], all_finite = false;
+      else if (size > most)
+        most = size;
+    });
+  }
+};
+
 /// The moments of one group of a block, whatever its numbers. With NaN or infinity among them the mean is their sum and
 /// the variance NaN.
 template <class T>
 NORMKIT_RARE void careful_moments(const Block& block, Index group, const T* x, Moments<T> out) noexcept {
   NORMKIT_EXACT
-  T most = T(0), strange = T(0);
-  bool all_finite = true;
-  each_element(block, group, [&](Index at, Index) {
-    const T size = x[at] < T(0) ? -x[at] : x[at];
-    if (!finite(static_cast<double>(size)))
-      strange = strange + x[at], all_finite = false;
-    else if (size > most)
-      most = size;
-  });
-  if (!all_finite) {
-    *out.pivot = strange;
+  const Range<T> range(block, group, x);
+  if (!range.all_finite) {
+    *out.pivot = range.strange;
     *out.delta = widen<T>(0.0);
     *out.m2 = widen<T>(std::numeric_limits<double>::quiet_NaN());
     *out.exponent = 0;
     return;
   }
-  const int exponent = exponent_for<T>(exponent_of(static_cast<double>(most)));
+  const int exponent = exponent_for<T>(exponent_of(static_cast<double>(range.most)));
   const Wide<T> n = widen<T>(static_cast<double>(block.elements()));
   const auto element = [&](Index at) { return shifted(widen<T>(static_cast<double>(x[at])), -exponent); };
   Wide<T> sum = widen<T>(0.0), m2 = sum;
@@ -70,6 +80,23 @@ NORMKIT_RARE void careful_moments(const Block& block, Index group, const T* x, M
   *out.pivot = narrow<T>(mean);
   *out.delta = rest / n;
   *out.m2 = m2;
+  *out.exponent = exponent;
+}
+
+/// The same about zero: the mean counts as 0, and infinite numbers make the squares infinite.
+template <class T>
+NORMKIT_RARE void careful_squares(const Block& block, Index group, const T* x, Moments<T> out) noexcept {
+  NORMKIT_EXACT
+  const Range<T> range(block, group, x);
+  const int exponent = range.all_finite ? exponent_for<T>(exponent_of(static_cast<double>(range.most))) : 0;
+  Wide<T> squares = widen<T>(0.0);
+  each_element(block, group, [&](Index at, Index) {
+    const Wide<T> v = shifted(widen<T>(static_cast<double>(x[at])), -exponent);
+    squares = squares + v * v;
+  });
+  *out.pivot = T(0);
+  *out.delta = widen<T>(0.0);
+  *out.m2 = squares;
   *out.exponent = exponent;
 }
 
@@ -232,17 +259,26 @@ struct CarefulMeans {
   Shifted<T> dy, dy_xhat;
 };
 
-/// dx of one group of a block from statistics of the batch; weight by element or for the group, or null.
+/// The weight in the gradient of the input: of dy, for each element or one for the group; or of the scale, where the means
+/// are without it. Null where absent.
+template <class T>
+struct CarefulWeight {
+  const T* of_dy;
+  WeightBy by;
+  const T* of_scale;
+};
+
+/// dx of one group of a block from statistics of the batch.
 template <class T>
 NORMKIT_RARE void input_gradient_carefully(const Block& block, Index group, const T* x, const T* dy,
-                                           SavedStatistics<T> statistics, const CarefulMeans<T>& mean, const T* weight,
-                                           bool by_element, T* dx) noexcept {
+                                           SavedStatistics<T> statistics, const CarefulMeans<T>& mean,
+                                           const CarefulWeight<T>& weight, T* dx) noexcept {
   NORMKIT_EXACT
   Shifted<T> scale{widen<T>(*statistics.rstd), -*statistics.exponent};
-  if (weight && !by_element) scale = scale * Shifted<T>::of(*weight);
+  if (weight.of_scale) scale = scale * Shifted<T>::of(*weight.of_scale);
   each_element(block, group, [&](Index at, Index element) {
     Shifted<T> d = Shifted<T>::of(dy[at]);
-    if (weight && by_element) d = d * Shifted<T>::of(weight[element]);
+    if (weight.of_dy) d = d * Shifted<T>::of(weight.of_dy[weight.by == WeightBy::element ? element : 0]);
     const Shifted<T> rest = (d + -mean.dy) + -(normalized(x[at], statistics) * mean.dy_xhat);
     dx[at] = narrow<T>((rest * scale).plain());
   });

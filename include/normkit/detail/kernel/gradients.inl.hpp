@@ -137,12 +137,15 @@ void sum_gradients_lanes(const Block& block, const T* x, const T* dy, const Cent
   each_group<T>(block.groups, TakeSums<T>{block, x, dy, sum, sum_x, centre, out});
 }
 
-template <class T, class Group, class Element, bool Weight>
+/// In place of a term that there is not.
+struct Absent {};
+
+template <class T, class Group, class Weight>
 struct GradientOfInput {
   const T *x, *dy;
   T* dx;
   Group mean, mean_lo, mean_dy, slope, scale;
-  Element weight;
+  Weight weight;
   Index ahead;
 
   template <bool Whole, Output Out>
@@ -151,7 +154,7 @@ struct GradientOfInput {
     const Pack<T> zero = Pack<T>::zero();
     const Pack<T> xc = (load<Whole>(x + i, n, zero) - mean.template at<Whole>(i, n)) - mean_lo.template at<Whole>(i, n);
     Pack<T> d = load<Whole>(dy + i, n, zero);
-    if constexpr (Weight) d = d * weight.template at<Whole>(i, n);
+    if constexpr (!std::is_same_v<Weight, Absent>) d = d * weight.template at<Whole>(i, n);
     d = (d - mean_dy.template at<Whole>(i, n)) - xc * slope.template at<Whole>(i, n);
     if constexpr (Out != Output::cached) {
       prefetch(x + i + ahead);
@@ -161,35 +164,55 @@ struct GradientOfInput {
   }
 };
 
-template <class T, Output Out, bool Weight>
+/// The weight of a run: of its elements, or the one of its group.
+template <class T, WeightBy By>
+NORMKIT_INLINE auto weight_of_run(const T* weight, Index group, Index element) {
+  if constexpr (By == WeightBy::element)
+    return Elements<T>{weight + element};
+  else if constexpr (By == WeightBy::group)
+    return Uniform<T>{Pack<T>::all(weight[group])};
+  else
+    return Absent{};
+}
+/// The same of a row across lanes.
+template <class T, WeightBy By>
+NORMKIT_INLINE auto weight_of_row(const T* weight, Index element) {
+  if constexpr (By == WeightBy::element)
+    return Uniform<T>{Pack<T>::all(weight[element])};
+  else if constexpr (By == WeightBy::group)
+    return Elements<T>{weight};
+  else
+    return Absent{};
+}
+
+template <class T, Output Out, WeightBy By>
 void input_gradient_runs(const Block& block, const T* x, const T* dy, const InputGradient<T>& terms, T* dx) noexcept {
   for (Index p = 0; p < block.planes; ++p)
     for (Index g = 0; g < block.groups; ++g) {
       const Index at = g * block.group_stride + p * block.plane_stride;
-      GradientOfInput<T, Uniform<T>, Elements<T>, Weight> body{
-          x + at,
-          dy + at,
-          dx + at,
-          {Pack<T>::all(terms.mean[g])},
-          {Pack<T>::all(terms.mean_lo[g])},
-          {Pack<T>::all(terms.mean_dy[g])},
-          {Pack<T>::all(terms.slope[g])},
-          {Pack<T>::all(terms.scale[g])},
-          {Weight ? terms.weight + p * block.plane_elements : nullptr},
-          terms.ahead};
+      const auto weight = weight_of_run<T, By>(terms.weight, g, p * block.plane_elements);
+      GradientOfInput<T, Uniform<T>, std::remove_const_t<decltype(weight)>> body{x + at,
+                                                                                 dy + at,
+                                                                                 dx + at,
+                                                                                 {Pack<T>::all(terms.mean[g])},
+                                                                                 {Pack<T>::all(terms.mean_lo[g])},
+                                                                                 {Pack<T>::all(terms.mean_dy[g])},
+                                                                                 {Pack<T>::all(terms.slope[g])},
+                                                                                 {Pack<T>::all(terms.scale[g])},
+                                                                                 weight,
+                                                                                 terms.ahead};
       each_pack_into<Out>(body.dx, block.length, body);
     }
 }
 
-template <class T, Output Out, bool Weight>
+template <class T, Output Out, WeightBy By>
 void input_gradient_lanes(const Block& block, const T* x, const T* dy, const InputGradient<T>& terms, T* dx) noexcept {
   for (Index p = 0; p < block.planes; ++p) {
     const Index at = p * block.plane_stride;
-    GradientOfInput<T, Elements<T>, Uniform<T>, Weight> body{
-        x + at,        dy + at,         dx + at,
-        {terms.mean},  {terms.mean_lo}, {terms.mean_dy},
-        {terms.slope}, {terms.scale},   {Pack<T>::all(Weight ? terms.weight[p] : T(1))},
-        terms.ahead};
+    const auto weight = weight_of_row<T, By>(terms.weight, p);
+    GradientOfInput<T, Elements<T>, std::remove_const_t<decltype(weight)>> body{
+        x + at,          dy + at,       dx + at,       {terms.mean}, {terms.mean_lo},
+        {terms.mean_dy}, {terms.slope}, {terms.scale}, weight,       terms.ahead};
     each_pack_into<Out>(body.dx, block.groups, body);
   }
 }

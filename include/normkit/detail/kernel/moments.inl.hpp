@@ -1,8 +1,19 @@
 // Sums of one block, in two passes while it is in L1: sums around a pivot give a first mean; then squares around that
-// mean and, in the same pass, the sum of the same differences, with which CentreMoments corrects both.
+// mean and, in the same pass, the sum of the same differences, with which CentreMoments corrects both. About zero it is one
+// pass: squares do not cancel.
 
-template <class T, class Sums>
-struct SumAround {
+/// What the first pass sums: differences from a pivot, or about zero squares. Then the pivot is 0.
+template <About A, class T>
+NORMKIT_INLINE Pack<T> term_of(Pack<T> x, [[maybe_unused]] Pack<T> pivot) {
+  NORMKIT_EXACT
+  if constexpr (A == About::mean)
+    return x - pivot;
+  else
+    return x * x;
+}
+
+template <class T, class Sums, About A>
+struct SumTerms {
   const T* x;
   Pack<T> pivot;
   Sums sums;
@@ -10,7 +21,7 @@ struct SumAround {
   template <bool Whole, int Slot>
   NORMKIT_INLINE void step(Index i, Index n) {
     NORMKIT_EXACT
-    sums.first[0][Slot] = sums.first[0][Slot] + (load<Whole>(x + i, n, pivot) - pivot);
+    sums.first[0][Slot] = sums.first[0][Slot] + term_of<A>(load<Whole>(x + i, n, pivot), pivot);
   }
 };
 
@@ -30,19 +41,19 @@ struct SquaresAround {
 };
 
 /// All planes of one group.
-template <class T, template <class, int> class Sums>
+template <class T, template <class, int> class Sums, About A>
 struct SumGroup {
   const Block& block;
   const T* x;
 
   NORMKIT_INLINE void sum(Index g, Pack<T> (&lanes)[1][Pack<T>::width], int at) const {
     const T* const first = x + g * block.group_stride;
-    SumAround<T, Sums<T, 1>> around{nullptr, Pack<T>::all(*first), {}};
+    SumTerms<T, Sums<T, 1>, A> terms{nullptr, A == About::mean ? Pack<T>::all(*first) : Pack<T>::zero(), {}};
     for (Index p = 0; p < block.planes; ++p) {
-      around.x = first + p * block.plane_stride;
-      each_pack<T, lane_packs>(block.length, around);
+      terms.x = first + p * block.plane_stride;
+      each_pack<T, lane_packs>(block.length, terms);
     }
-    lanes[0][at] = around.sums.template total<0>();
+    lanes[0][at] = terms.sums.template total<0>();
   }
 };
 
@@ -66,7 +77,7 @@ template <class T, template <class, int> class Sums>
 NORMKIT_INLINE void sum_runs(const Block& block, const T* x, T* mean, T* sum, T* squares) {
   NORMKIT_EXACT
   const T n = static_cast<T>(block.elements());
-  sum_groups<T, 1>(block.groups, SumGroup<T, Sums>{block, x}, {sum});
+  sum_groups<T, 1>(block.groups, SumGroup<T, Sums, About::mean>{block, x}, {sum});
   for (Index g = 0; g < block.groups; ++g) mean[g] = x[g * block.group_stride] + sum[g] / n;
   sum_groups<T, 2>(block.groups, SquareGroup<T, Sums>{block, x, mean}, {sum, squares});
 }
@@ -81,24 +92,35 @@ void moments_runs(const Block& block, const T* x, Moments<T> out) noexcept {
   each_group<T>(block.groups, CentreMoments<T>{block, x, mean, sum, squares, out});
 }
 
+template <class T>
+void squares_runs(const Block& block, const T* x, Moments<T> out) noexcept {
+  T squares[max_groups];
+  if (is_short<T>(block))
+    sum_groups<T, 1>(block.groups, SumGroup<T, ShortSums, About::zero>{block, x}, {squares});
+  else
+    sum_groups<T, 1>(block.groups, SumGroup<T, LaneSums, About::zero>{block, x}, {squares});
+  each_group<T>(block.groups, TakeSquares<T>{block, x, squares, out});
+}
+
 /// Adds up to `rows` rows to the column sums, which stay in L1 between calls, so that memory is walked in its own order.
 /// The rows are added up among themselves first: 64 rows round 8 + 8 times rather than 64, at no cost.
-template <class T>
+template <class T, About A>
 struct ColumnSums {
   const T* x;
   Index rows, stride;
-  const T* pivot;
+  const T* pivot;  // about the mean
   T* sum;
 
   template <bool Whole, int... P>
   NORMKIT_INLINE void step(Index c, Index n, std::integer_sequence<int, P...>) {
     NORMKIT_EXACT
     constexpr int width = Pack<T>::width;
-    const Pack<T> zero = Pack<T>::zero(), k[] = {load<Whole>(pivot + c + P * width, n, zero)...};
-    Pack<T> s[] = {(static_cast<void>(P), zero)...};
+    const Pack<T> zero = Pack<T>::zero();
+    Pack<T> k[] = {(static_cast<void>(P), zero)...}, s[] = {(static_cast<void>(P), zero)...};
+    if constexpr (A == About::mean) ((k[P] = load<Whole>(pivot + c + P * width, n, zero)), ...);
     for (Index r = 0; r < rows; ++r) {
       const T* const row = x + r * stride + c;
-      ((s[P] = s[P] + (load<Whole>(row + P * width, n, k[P]) - k[P])), ...);
+      ((s[P] = s[P] + term_of<A>(load<Whole>(row + P * width, n, k[P]), k[P])), ...);
     }
     (add_to<Whole>(sum + c + P * width, n, s[P]), ...);
   }
@@ -129,6 +151,16 @@ struct ColumnSquares {
   }
 };
 
+template <class T, About A>
+NORMKIT_INLINE void sum_columns(const Block& block, const T* x, const T* pivot, T* sum) {
+  ColumnSums<T, A> sums{x, 0, block.plane_stride, pivot, sum};
+  for (Index r = 0; r < block.planes; r += rows_at_once) {
+    sums.x = x + r * block.plane_stride;
+    sums.rows = least(rows_at_once, block.planes - r);
+    each_column<T>(block.groups, sums);
+  }
+}
+
 template <class T>
 void moments_lanes(const Block& block, const T* x, Moments<T> out) noexcept {
   NORMKIT_EXACT
@@ -138,12 +170,7 @@ void moments_lanes(const Block& block, const T* x, Moments<T> out) noexcept {
     pivot[c] = x[c];
     sum[c] = T(0);
   }
-  ColumnSums<T> sums{x, 0, block.plane_stride, pivot, sum};
-  for (Index r = 0; r < block.planes; r += rows_at_once) {
-    sums.x = x + r * block.plane_stride;
-    sums.rows = least(rows_at_once, block.planes - r);
-    each_column<T>(block.groups, sums);
-  }
+  sum_columns<T, About::mean>(block, x, pivot, sum);
   for (Index c = 0; c < block.groups; ++c) {
     mean[c] = pivot[c] + sum[c] / n;
     sum[c] = squares[c] = T(0);
@@ -155,4 +182,12 @@ void moments_lanes(const Block& block, const T* x, Moments<T> out) noexcept {
     each_column<T>(block.groups, second);
   }
   each_group<T>(block.groups, CentreMoments<T>{block, x, mean, sum, squares, out});
+}
+
+template <class T>
+void squares_lanes(const Block& block, const T* x, Moments<T> out) noexcept {
+  T squares[max_groups];
+  for (Index c = 0; c < block.groups; ++c) squares[c] = T(0);
+  sum_columns<T, About::zero>(block, x, nullptr, squares);
+  each_group<T>(block.groups, TakeSquares<T>{block, x, squares, out});
 }

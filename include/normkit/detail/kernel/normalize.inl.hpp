@@ -43,6 +43,25 @@ struct Normalize {
   }
 };
 
+template <class T>
+struct OnePlus {
+  const T* weight;
+  T* out;
+
+  template <bool Whole, Output Out>
+  NORMKIT_INLINE void step(Index i, Index n) {
+    NORMKIT_EXACT
+    put<Whole, Out>(Pack<T>::all(T(1)) + load<Whole>(weight + i, n, Pack<T>::zero()), out + i, n);
+  }
+};
+
+/// 1 + weight, for weights that are stored less 1.
+template <class T>
+void one_plus(Index count, const T* weight, T* out) noexcept {
+  OnePlus<T> body{weight, out};
+  each_pack_into<Output::cached>(out, count, body);
+}
+
 template <class T, Output Out, bool Weight, bool Bias>
 void normalize_runs(const Block& block, const T* x, const Normalization<T>& terms, T* y) noexcept {
   using Group = Uniform<T>;

@@ -11,6 +11,11 @@ NORMKIT_RARE void carefully(const CentreMoments<T>& step, Index g) {
 }
 
 template <class T>
+NORMKIT_RARE void carefully(const TakeSquares<T>& step, Index g) {
+  careful_squares(step.block, g, step.x, step.out.from(g));
+}
+
+template <class T>
 NORMKIT_RARE void carefully(const MergeMoments<T>& step, Index g) {
   merge_carefully<T>(step.into.from(g), step.other.from(g), step.share, step.weight);
 }
@@ -37,6 +42,14 @@ NORMKIT_RARE void carefully(const MergeSums<T>& step, Index g) {
   const GradientSums<T> into = step.into.from(g), other = step.other.from(g);
   add_carefully<T>(*into.dy, *into.dy_exponent, *other.dy, *other.dy_exponent);
   add_carefully<T>(*into.dy_x, *into.dy_x_exponent, *other.dy_x, *other.dy_x_exponent);
+}
+
+template <class T, class Factor>
+NORMKIT_RARE void carefully(const Multiply<T, Factor>& step, Index g) {
+  const Wide<T> factor = widen<T>(static_cast<double>(step.factor[g]));
+  const Shifted<T> product = Shifted<T>{step.value[g], step.exponent[g]} * Shifted<T>{factor, 0};
+  step.value[g] = product.value;
+  step.exponent[g] = product.exponent;
 }
 
 template <class T>

@@ -19,6 +19,17 @@ NORMKIT_INLINE bool ordinarily(const CentreMoments<T>& step, Index g) {
 }
 
 template <class Lanes, class T>
+NORMKIT_INLINE bool ordinarily(const TakeSquares<T>& step, Index g) {
+  const auto squares = Lanes::load(step.squares + g), zero = all<typename Lanes::Real>(0.0);
+  if (!every(ordinary<T>(squares))) return false;
+  Lanes::store(zero, step.out.pivot + g);
+  Lanes::store_wide(widen<T>(zero), step.out.delta + g);
+  Lanes::store_wide(widen<T>(squares), step.out.m2 + g);
+  clear<Lanes>(step.out.exponent + g);
+  return true;
+}
+
+template <class Lanes, class T>
 NORMKIT_INLINE bool ordinarily(const MergeMoments<T>& step, Index g) {
   NORMKIT_EXACT
   using N = typename Lanes::Number;
@@ -61,6 +72,17 @@ NORMKIT_INLINE bool ordinarily(const MergeSums<T>& step, Index g) {
     return false;
   Lanes::store_wide(dy, into.dy);
   Lanes::store_wide(dy_x, into.dy_x);
+  return true;
+}
+
+template <class Lanes, class T, class Factor>
+NORMKIT_INLINE bool ordinarily(const Multiply<T, Factor>& step, Index g) {
+  NORMKIT_EXACT
+  const auto product = Lanes::load_wide(step.value + g) * widen<T>(Lanes::load(step.factor + g));
+  if constexpr (!std::is_same_v<Exponent<T>, NoExponent>)  // a double holds any product of floats and their sums
+    if (!none<Lanes>(step.exponent + g) || !every(both(ordinary<double>(nearest(product)), settled(product))))
+      return false;
+  Lanes::store_wide(product, step.value + g);
   return true;
 }
 

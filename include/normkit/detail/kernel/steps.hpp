@@ -22,6 +22,15 @@ struct CentreMoments {
   Moments<T> out;
 };
 
+/// Moments of each group of a block about zero, from the sum of its squares. A group whose squares overflow or underflow
+/// in T is done again, carefully.
+template <Scalar T>
+struct TakeSquares {
+  const Block& block;
+  const T *x, *squares;
+  Moments<T> out;
+};
+
 /// Chan's merge: `share` is more / (count + more), `weight` count * share.
 template <Scalar T>
 struct MergeMoments {
@@ -42,6 +51,14 @@ struct TakeSums {
 template <Scalar T>
 struct MergeSums {
   GradientSums<T> into, other;
+};
+
+/// value *= factor, each with an exponent of its own.
+template <Scalar T, class Factor>
+struct Multiply {
+  Wide<T>* value;
+  Exponent<T>* exponent;
+  const Factor* factor;
 };
 
 /// The statistics of `count` elements from their moments.

@@ -23,9 +23,31 @@ void merge_moments(Index groups, Moments<T> into, Index count, Moments<T> other,
   each_group<T>(groups, MergeMoments<T>{into, other, share, weight});
 }
 
+/// The mean of the moments of `count` sets and one more, all of the same number of elements: what they differ by from each
+/// other is not in it.
+template <class T>
+void average_moments(Index groups, Moments<T> into, Index count, Moments<T> other) noexcept {
+  NORMKIT_EXACT
+  const Wide<T> one = widen<T>(1.0), share = one / widen<T>(static_cast<double>(count + 1));
+  each_group<T>(groups, MergeMoments<T>{into, other, share, widen<T>(0.0)});
+}
+
 template <class T>
 void merge_sums(Index groups, GradientSums<T> into, GradientSums<T> other) noexcept {
   each_group<T>(groups, MergeSums<T>{into, other});
+}
+
+/// Sums of dy and of dy * (x - mean), times a weight for each group.
+template <class T>
+void weigh_sums(Index groups, GradientSums<T> sums, const T* weight) noexcept {
+  each_group<T>(groups, Multiply<T, T>{sums.dy, sums.dy_exponent, weight});
+  each_group<T>(groups, Multiply<T, T>{sums.dy_x, sums.dy_x_exponent, weight});
+}
+
+/// Sums of dy * (x - mean) become those of dy * xhat.
+template <class T>
+void scale_sums(Index groups, GradientSums<T> sums, const double* rstd) noexcept {
+  each_group<T>(groups, Multiply<T, double>{sums.dy_x, sums.dy_x_exponent, rstd});
 }
 
 template <class T>

@@ -14,14 +14,17 @@ struct Maps {
   using GradientOf = void (*)(const Block&, const T* x, const T* dy, const InputGradient<T>&, T* dx) noexcept;
 
   NormalizeOf normalize[2][4];  // [walk][has weight + 2 * has bias, both by element]
-  GradientOf gradient[2][2];    // [walk][has weight by element]
+  GradientOf gradient[2][3];    // [walk][WeightBy]
 };
 
 /// The steps between passes over data (steps.hpp), for neighbouring groups.
 template <Scalar T>
 struct Steps {
   void (*merge_moments)(Index groups, Moments<T> into, Index count, Moments<T> other, Index more) noexcept;
+  void (*average_moments)(Index groups, Moments<T> into, Index count, Moments<T> other) noexcept;
   void (*merge_sums)(Index groups, GradientSums<T> into, GradientSums<T> other) noexcept;
+  void (*weigh_sums)(Index groups, GradientSums<T>, const T* weight) noexcept;
+  void (*scale_sums)(Index groups, GradientSums<T>, const double* rstd) noexcept;
   void (*statistics_of)(Index groups, Moments<T>, Index n, double eps, Statistics<T> out) noexcept;
   void (*statistics_from)(Index groups, const T* mean, const T* var, double eps, Statistics<T> out) noexcept;
   void (*statistics_from_wide)(Index groups, const double* mean, const double* var, double eps,
@@ -39,9 +42,10 @@ struct Kernels {
   using MomentsOf = void (*)(const Block&, const T* x, Moments<T>) noexcept;
   using SumsOf = void (*)(const Block&, const T* x, const T* dy, const Centre<T>&, GradientSums<T>) noexcept;
 
-  MomentsOf moments[2];  // [walk]
-  SumsOf sums[2][3];     // [walk][SumKind]
-  Maps<T> maps[3];       // [Output]
+  MomentsOf moments[2][2];  // [About][walk]
+  SumsOf sums[2][3];        // [walk][SumKind]
+  Maps<T> maps[3];          // [Output]
+  void (*one_plus)(Index count, const T* weight, T* out) noexcept;
   Steps<T> steps;
 };
 

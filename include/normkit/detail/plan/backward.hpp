@@ -51,13 +51,14 @@ struct GradientByBatch : SumsOfGradient<T> {
     bool careful[max_groups], any_careful;
   };
 
+  About about;
   Affine<T> affine;
   ParameterSink<T> by_group;
   T* dx;
   Output output = output_of(this->plan, dx, this->x, this->dy);
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
-    const T* const weight = by_element(at);
+    const BlockWeights<T> weight(this->kernel, affine, at);
     this->reduce_about(weight ? SumKind::weighted : SumKind::plain, tile, at, this->saved.from(tile.first), nullptr,
                        weight, false, into);
   }
@@ -67,6 +68,11 @@ struct GradientByBatch : SumsOfGradient<T> {
     out.any_careful = this->kernel.steps.scale_of(tile.groups, statistics, weight, nullptr, out.scale, out.careful);
     out.any_careful |= this->kernel.steps.gradient_means(tile.groups, sums, this->plan.view().count(), statistics,
                                                          out.mean_dy, out.slope, out.kept, out.careful);
+    if (about == About::zero)  // no mean was subtracted, so none is missing
+      for (Index g = 0; g < tile.groups; ++g) {
+        out.mean_dy[g] = T(0);
+        out.kept[g].dy = {};
+      }
   }
   void commit(const Tile& tile, Partial sums, const Coefficients&) const noexcept {
     if (by_group)
@@ -79,8 +85,9 @@ struct GradientByBatch : SumsOfGradient<T> {
     const Maps<T>& maps = this->kernel.maps[static_cast<int>(output)];
     const Index offset = tile.offset + at.offset;
     const SavedStatistics<T> statistics = this->saved.from(tile.first);
+    const BlockWeights<T> weights(this->kernel, affine, at);
+    const T* const weight = weights;
     const auto some = [&](Index from, Index count) noexcept {
-      const T* const weight = by_element(at);
       const Index start = offset + from * at.block.group_stride;
       maps.gradient[this->plan.walk()][weight ? 1 : 0](
           at.block.some(count), this->x + start, this->dy + start,
@@ -90,15 +97,10 @@ struct GradientByBatch : SumsOfGradient<T> {
     };
     if (!c.any_careful) return some(0, tile.groups);
     in_parts(c.careful, tile.groups, some, [&](Index g) noexcept {
-      const T* const weight = affine.weight_at(affine.by_element ? at.element : tile.first + g);
-      scalar::input_gradient_carefully<T>(at.block, g, this->x + offset, this->dy + offset, statistics.from(g),
-                                          c.kept[g], weight, affine.by_element, dx + offset);
+      scalar::input_gradient_carefully<T>(
+          at.block, g, this->x + offset, this->dy + offset, statistics.from(g), c.kept[g],
+          {weight, WeightBy::element, affine.by_element ? nullptr : affine.weight_at(tile.first + g)}, dx + offset);
     });
-  }
-
- private:
-  const T* by_element(const TileBlock& at) const noexcept {
-    return affine.by_element && affine.weight ? affine.weight + at.element : nullptr;
   }
 };
 

@@ -2,19 +2,62 @@
 
 #include <normkit/detail/kernel/kernels.hpp>
 #include <normkit/detail/plan/output.hpp>
-#include <normkit/detail/plan/reduce.hpp>
+#include <normkit/detail/plan/pool.hpp>
 
 namespace normkit::detail {
 
-/// Weight and bias of a layer, null where absent: by group (BatchNorm) or by element of the group (LayerNorm).
+/// Weight and bias of a layer, null where absent: by element of the group (LayerNorm), or else by the channel of a group where
+/// the view has channels (GroupNorm), or by group (BatchNorm).
 template <Scalar T>
 struct Affine {
   const T* weight = nullptr;
   const T* bias = nullptr;
   bool by_element = false;
+  bool zero_centred = false;  // weight by element means 1 + weight
 
   const T* weight_at(Index i) const noexcept { return weight ? weight + i : nullptr; }
   const T* bias_at(Index i) const noexcept { return bias ? bias + i : nullptr; }
+};
+
+/// A parameter of the groups of a tile: where it stands, or by channel a copy; null where it is absent or by element.
+template <Scalar T>
+class TileParameter {
+ public:
+  TileParameter(const Affine<T>& affine, const T* parameter, const StatView& view, const Tile& tile) noexcept {
+    if (!parameter || affine.by_element) return;
+    values_ = parameter + tile.first;
+    if (view.channels.count == 0) return;
+    view.channels.spread(parameter, tile.first, tile.groups, copies_);
+    values_ = copies_;
+  }
+  TileParameter(const TileParameter&) = delete;
+  TileParameter& operator=(const TileParameter&) = delete;
+
+  operator const T*() const noexcept { return values_; }
+
+ private:
+  const T* values_ = nullptr;
+  T copies_[max_groups];
+};
+
+/// The weights by element of one block as they multiply, null where there are none.
+template <Scalar T>
+class BlockWeights {
+ public:
+  BlockWeights(const Kernels<T>& kernel, const Affine<T>& affine, const TileBlock& at) noexcept
+      : values_(affine.by_element ? affine.weight_at(at.element) : nullptr) {
+    if (!values_ || !affine.zero_centred) return;
+    kernel.one_plus(at.block.elements(), values_, sums_);
+    values_ = sums_;
+  }
+  BlockWeights(const BlockWeights&) = delete;
+  BlockWeights& operator=(const BlockWeights&) = delete;
+
+  operator const T*() const noexcept { return values_; }
+
+ private:
+  const T* values_;
+  T sums_[Plan::block_elements];
 };
 
 /// What normalizing needs of the groups of one tile, on the stack.
@@ -58,29 +101,34 @@ struct NormalizeMap {
 
   /// The rest of the coefficients from the statistics that stand in them.
   void scale(const Tile& tile, Coefficients& out) const noexcept {
-    const bool by_group = !affine.by_element;
-    const T* const weight = by_group && affine.weight ? affine.weight + tile.first : nullptr;
-    for (Index g = 0; g < tile.groups; ++g) out.shift[g] = by_group && affine.bias ? affine.bias[tile.first + g] : T(0);
-    out.any_careful = kernel.steps.scale_of(tile.groups, out.statistics(), weight, by_group ? out.shift : nullptr,
-                                            out.scale, out.careful);
+    const TileParameter<T> weight(affine, affine.weight, cut.view(), tile), bias(affine, affine.bias, cut.view(), tile);
+    for (Index g = 0; g < tile.groups; ++g) out.shift[g] = bias ? bias[g] : T(0);
+    out.any_careful = kernel.steps.scale_of(tile.groups, out.statistics(), weight,
+                                            affine.by_element ? nullptr : out.shift, out.scale, out.careful);
   }
 
   void map(const Tile& tile, const TileBlock& at, const Coefficients& c, Index ahead) const noexcept {
     const Maps<T>& maps = kernel.maps[static_cast<int>(output)];
     const Index offset = tile.offset + at.offset;
+    const BlockWeights<T> weights(kernel, affine, at);
+    const T* const weight = weights;
+    const T* const bias = affine.by_element ? affine.bias_at(at.element) : nullptr;
     const auto some = [&](Index from, Index count) noexcept {
-      const T* const weight = affine.by_element ? affine.weight_at(at.element) : nullptr;
-      const T* const bias = affine.by_element ? affine.bias_at(at.element) : nullptr;
       const Index start = offset + from * at.block.group_stride;
       maps.normalize[cut.walk()][(weight ? 1 : 0) + (bias ? 2 : 0)](
           at.block.some(count), x + start,
           {c.mean + from, c.mean_lo + from, c.scale + from, c.shift + from, weight, bias, ahead}, y + start);
     };
     if (!c.any_careful) return some(0, tile.groups);
+    const TileParameter<T> group_weight(affine, affine.weight, cut.view(), tile);
     in_parts(c.careful, tile.groups, some, [&](Index g) noexcept {
-      const Index parameter = affine.by_element ? at.element : tile.first + g;
-      scalar::normalize_carefully<T>(at.block, g, x + offset, c.statistics().from(g), affine.weight_at(parameter),
-                                     affine.bias_at(parameter), affine.by_element, y + offset);
+      const T* const of_group = group_weight ? group_weight + g : nullptr;
+      scalar::normalize_carefully<T>(at.block, g, x + offset, c.statistics().from(g),
+                                     affine.by_element ? weight : of_group,
+                                     affine.by_element ? bias
+                                     : affine.bias     ? c.shift + g
+                                                       : nullptr,
+                                     affine.by_element, y + offset);
     });
   }
 };
@@ -111,12 +159,13 @@ struct NormalizeByBatch : NormalizeMap<T> {
   using Partial = Moments<T>;
   using typename NormalizeMap<T>::Coefficients;
 
+  About about;
   double eps;
   Statistics<T> saved;
   RunningSink<T> running;
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
-    this->kernel.moments[this->cut.walk()](at.block, this->x + tile.offset + at.offset, into);
+    this->kernel.moments[static_cast<int>(about)][this->cut.walk()](at.block, this->x + tile.offset + at.offset, into);
   }
   void merge(Index groups, Partial into, Index count, Partial other, Index more) const noexcept {
     this->kernel.steps.merge_moments(groups, into, count, other, more);
@@ -168,7 +217,7 @@ struct MeasureMoments {
   Result *mean, *var;
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
-    kernel.moments[plan.walk()](at.block, x + tile.offset + at.offset, into);
+    kernel.moments[static_cast<int>(About::mean)][plan.walk()](at.block, x + tile.offset + at.offset, into);
   }
   void merge(Index groups, Partial into, Index count, Partial other, Index more) const noexcept {
     kernel.steps.merge_moments(groups, into, count, other, more);

@@ -6,9 +6,7 @@ namespace normkit::detail {
 NORMKIT_INSTANCE const Kernels<NORMKIT_T>& kernels<NORMKIT_T>(Isa) noexcept;
 NORMKIT_INSTANCE std::size_t forward_bytes<NORMKIT_T>(const StatView&) noexcept;
 NORMKIT_INSTANCE std::size_t backward_bytes<NORMKIT_T>(const StatView&, bool) noexcept;
-NORMKIT_INSTANCE void forward_by_batch<NORMKIT_T>(const Executor&, const StatView&, const Affine<NORMKIT_T>&, double,
-                                                  const NORMKIT_T*, NORMKIT_T*, const Statistics<NORMKIT_T>&,
-                                                  const RunningSink<NORMKIT_T>&, std::byte*) noexcept;
+NORMKIT_INSTANCE void forward_by_batch<NORMKIT_T>(const Executor&, const ForwardCall<NORMKIT_T>&, std::byte*) noexcept;
 NORMKIT_INSTANCE void forward_by_given<NORMKIT_T, NORMKIT_T>(const Executor&, const StatView&, const Affine<NORMKIT_T>&,
                                                              double, const NORMKIT_T*, const NORMKIT_T*,
                                                              const NORMKIT_T*, NORMKIT_T*) noexcept;

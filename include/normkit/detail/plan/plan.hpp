@@ -63,7 +63,11 @@ class Plan : public Cut {
   /// 512 kB of float: what is surely in L2 after a first pass.
   static constexpr Index cached_elements = 131072;
 
-  explicit Plan(const StatView& view) noexcept : Cut(view) {
+  /// The most elements that a block has of each group.
+  static constexpr Index block_elements = 4096;
+
+  /// Tiles of a multiple of `unit` groups, of which a tile can have at least one.
+  explicit Plan(const StatView& view, Index unit = 1) noexcept : Cut(view) {
     if (walk() == runs && view.inner >= block_elements) {
       segments_ = ceil_div(view.inner, block_elements);
       // Even segments of whole cache lines: no block of a few elements at the end.
@@ -82,6 +86,8 @@ class Plan : public Cut {
       chunks_ = ceil_div(blocks_, blocks_per_chunk_);
     }
     tile_ = walk() == lanes ? max_groups : power_of_two(clamp(run_elements() / view.count(), 1, run_groups));
+    part_ = tile_;
+    if (unit > 1) tile_ = max(unit, tile_ / unit * unit);
     tiles_per_slab_ = tile_ < view.kept ? ceil_div(view.kept, tile_) : 1;
     run_ = walk() == runs ? segment_ : min(view.kept, tile_);
   }
@@ -111,6 +117,14 @@ class Plan : public Cut {
   /// A tile of as many of these groups as one has, of a view with one slab.
   Tile some_groups(Index first, Index most) const noexcept { return groups_from(0, first, min(tile_, most)); }
 
+  /// How many groups of a tile are reduced together, so that a block of them is in cache for its second pass.
+  Index part() const noexcept { return part_; }
+
+  /// A tile of the groups from number `first` on, `most` of them where its slab has so many.
+  Tile groups_at(Index first, Index most) const noexcept {
+    return groups_from(first / view_.kept, first % view_.kept, most);
+  }
+
   /// How far in memory a thread's next read is from the block that it maps, with blocks taken last to first: the block
   /// before, or where this tile is near, in L2 or mostly so, the next tile's, `step` tiles on. What leaves L2 for that stays
   /// in L3: with images of 200704 floats LayerNorm took 0.84 to 0.94 of the time of asking for the block before; with
@@ -131,7 +145,7 @@ class Plan : public Cut {
  private:
   // A block of runs: 128 additions in each of 32 virtual lanes, 16 kB of float, two passes from L1. Shorter blocks would
   // mean more merging, longer ones longer chains of roundings.
-  static constexpr Index lane_count = 32, lane_chain = 128, block_elements = lane_count * lane_chain;
+  static constexpr Index lane_count = 32, lane_chain = block_elements / lane_count;
   static constexpr Index chunk_columns = 256;  // of a view across lanes, that count for it
   static constexpr Index max_chunks = 64;      // bounds the scratch: 64 partial results for each statistic
   // Short runs at a time: their steps share registers, and their latencies overlap.
@@ -161,7 +175,7 @@ class Plan : public Cut {
   }
 
   Index planes_ = 1, segment_ = 1, segments_ = 1, blocks_ = 1, blocks_per_chunk_ = 1, chunks_ = 1;
-  Index tile_ = 1, tiles_per_slab_ = 1;
+  Index tile_ = 1, part_ = 1, tiles_per_slab_ = 1;
 };
 
 /// How a view is cut where nothing is to be reduced: into pieces in the order of memory, of so many elements that all

@@ -13,6 +13,7 @@
 //   commit(tile, Partial, Coefficients)       side effects, once for each tile: statistics, gradients of parameters
 //   map(tile, block, Coefficients, ahead)     the output of one block; what is `ahead` elements on is read next
 //   output                                    whether that goes into the caches
+//   prepare(tile, Partial)                    where groups share statistics: what is done to each before (pool.hpp)
 // An operation without a reduction has no Partial, one without an output no map.
 namespace normkit::detail {
 
@@ -28,6 +29,14 @@ concept MapsBlocks = requires(const Op& op, const Tile& tile, const TileBlock& b
   noexcept;
   { op.output } -> std::convertible_to<Output>;
 };
+
+/// An operation whose groups may share statistics (pool.hpp).
+template <class Op>
+concept Pools = Reduces<Op> && requires(const Op& op, const Tile& tile, typename Op::Partial all) {
+  op.prepare(tile, all);
+};
+template <Pools Op>
+void pool_tile(const Plan& plan, const Op& op, const Tile& tile, typename Op::Partial all) noexcept;
 
 /// Blocks [begin, end) of a tile, merged from left to right. Returns the number of elements of each group.
 template <Reduces Op>
@@ -86,15 +95,24 @@ void publish(const Op& op) noexcept {
   if (output_of(op) == Output::streamed) store_fence();
 }
 
+/// What follows when a tile has been reduced.
+template <class Op>
+void finish_tile(const Plan& plan, const Op& op, const Tile& tile, typename Op::Partial all, Index ahead) noexcept {
+  typename Op::Coefficients coefficients;
+  op.coefficients(tile, all, coefficients);
+  op.commit(tile, all, coefficients);
+  map_blocks(plan, op, tile, 0, plan.blocks(), coefficients, ahead);
+}
+
 /// One tile whole: read, reduced and mapped while it is in cache.
 template <class Op>
 void run_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) noexcept {
   PartialStore<typename Op::Partial> store;
-  reduce_tile(plan, op, tile, store.view());
-  typename Op::Coefficients coefficients;
-  op.coefficients(tile, store.view(), coefficients);
-  op.commit(tile, store.view(), coefficients);
-  map_blocks(plan, op, tile, 0, plan.blocks(), coefficients, ahead);
+  if constexpr (Pools<Op>)
+    pool_tile(plan, op, tile, store.view());
+  else
+    reduce_tile(plan, op, tile, store.view());
+  finish_tile(plan, op, tile, store.view(), ahead);
 }
 
 /// Each tile by one thread, some of them at a time.
@@ -228,6 +246,7 @@ void run_by_rows(const Plan& dual, const Sums& sums, const Plan& plan, const Op&
 /// Both give the same bits.
 template <class Op>
 void reduce_and_map(const Plan& plan, const Op& op, const Executor& execute, std::byte* memory) noexcept {
+  static_assert(!Pools<Op>, "run_by_pool is theirs");
   const auto threads = static_cast<Index>(execute.threads());
   if (memory && threads > 1 && plan.chunks() > 1 && plan.tiles() < 4 * threads)
     run_by_chunk(plan, op, execute, memory);

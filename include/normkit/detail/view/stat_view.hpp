@@ -4,11 +4,32 @@
 
 namespace normkit::detail {
 
+/// Of a view whose statistics are of one channel in one sample each: how the channels go, and how many of them share.
+/// Statistic j is of the channel j / run % count. Of each sample, `pooled` neighbouring channels are one group (GroupNorm),
+/// and stand `run` apart. A count of 0 says that statistics are no such thing.
+struct Channels {
+  Index count = 0, run = 1, pooled = 1;
+
+  /// Of `groups` statistics from `first` on, what their channels have.
+  template <class T>
+  void spread(const T* values, Index first, Index groups, T* out) const noexcept {
+    Index channel = first / run % count, within = first % run;
+    for (Index g = 0; g < groups; ++g) {
+      out[g] = values[channel];
+      if (++within < run) continue;
+      within = 0;
+      if (++channel == count) channel = 0;
+    }
+  }
+  friend bool operator==(const Channels&, const Channels&) = default;
+};
+
 /// The one abstraction of the library: which axes are reduced, in memory order, slow to fast. `outer` and `inner` are
 /// reduced, and there is one statistic for each (slab, kept). The element (s, o, k, i) lies at
 ///     ((s * outer + o) * kept + k) * inner + i   and belongs to statistic   s * kept + k.
 struct StatView {
   Index slabs = 1, outer = 1, kept = 1, inner = 1;
+  Channels channels = {};
 
   Index stats() const noexcept { return slabs * kept; }
   Index count() const noexcept { return outer * inner; }  // elements of each statistic
@@ -20,6 +41,13 @@ struct StatView {
     if (v.kept == 1) v.inner *= v.outer, v.outer = 1;
     if (v.outer == 1) v.kept *= v.slabs, v.slabs = 1;
     return v;
+  }
+
+  /// The view of one statistic for each channel, over all samples.
+  StatView by_channel() const noexcept {
+    const Channels& c = channels;
+    if (c.run == 1) return StatView{1, stats() / c.count * outer, c.count, inner}.canonical();
+    return (slabs == 1 ? StatView{1, outer, c.count, c.run} : StatView{1, 1, c.count, outer * c.run}).canonical();
   }
 
   /// The view whose reduced axes are this one's kept ones: the gradients of per-element parameters are sums over it.
@@ -45,6 +73,16 @@ inline std::optional<StatView> make_view(const Shape& shape, std::span<const boo
     extents[at] *= shape[axis];
   }
   return StatView{extents[3], extents[2], extents[1], extents[0]}.canonical();
+}
+
+/// The view of each channel in each sample: axis 0 and `axis`, which is 1 or the last, are kept. Groups of `pooled` channels
+/// share.
+inline StatView make_channel_view(const Shape& shape, Index axis, Index pooled) noexcept {
+  std::array<bool, max_rank> reduced{};
+  for (Index a = 1; a < shape.rank; ++a) reduced[static_cast<std::size_t>(a)] = a != axis;
+  StatView view = *make_view(shape, reduced);
+  view.channels = {shape[axis], shape.row_major ? 1 : shape[0], pooled};
+  return view;
 }
 
 /// The view that reduces the axes [first, first + axes), or with `complement` all others.
