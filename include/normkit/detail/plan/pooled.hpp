@@ -9,34 +9,14 @@
 // The operations of norms whose groups share statistics and take their parameters by channel: GroupNorm and InstanceNorm.
 namespace normkit::detail {
 
-/// Elements that share a statistic.
-inline Index pool_count(const StatView& view) noexcept { return view.count() * view.channels.pooled; }
-
 /// y from the statistics of each pool of x. Where `measured` is not null, it gets the moments of every group.
 template <Scalar T>
-struct NormalizeByPool : NormalizeMap<T> {
-  using Partial = Moments<T>;
-  using typename NormalizeMap<T>::Coefficients;
-
-  double eps;
-  Statistics<T> saved;
+struct NormalizeByPool : NormalizeByBatch<T> {
   Moments<T> measured;
 
-  void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
-    this->kernel.moments[static_cast<int>(About::mean)][this->cut.walk()](at.block, this->x + tile.offset + at.offset,
-                                                                          into);
-  }
-  void merge(Index groups, Partial into, Index count, Partial other, Index more) const noexcept {
-    this->kernel.steps.merge_moments(groups, into, count, other, more);
-  }
-  void prepare(const Tile& tile, Partial moments) const noexcept {
+  void prepare(const Tile& tile, Moments<T> moments) const noexcept {
     if (measured.pivot) copy(tile.groups, moments, measured.from(tile.first));
   }
-  void coefficients(const Tile& tile, Partial moments, Coefficients& out) const noexcept {
-    this->kernel.steps.statistics_of(tile.groups, moments, pool_count(this->cut.view()), eps, out.statistics());
-    this->scale(tile, out);
-  }
-  void commit(const Tile& tile, Partial, const Coefficients& c) const noexcept { keep(tile, c, saved); }
 };
 
 /// The gradient of the input where the statistics were those of pools. With d = dy * weight, means over the pool:
@@ -74,17 +54,17 @@ struct GradientByPool : SumsOfGradient<T> {
     const Steps<T>& steps = this->kernel.steps;
     const SavedStatistics<T> statistics = this->saved.from(tile.first);
     PartialStore<Partial> store;
-    const Partial own = store.view();
-    copy(tile.groups, sums, own);
     const TileParameter<T> weight(affine, affine.weight, this->plan.view(), tile);
+    const Partial own = weight ? store.view() : sums;
     if (weight) {
       T inverse[max_groups];
+      copy(tile.groups, sums, own);
       for (Index g = 0; g < tile.groups; ++g) split(weight[g], out.weight[g], out.power[g], inverse[g]);
       steps.weigh_sums(tile.groups, own, inverse);
     }
     out.any_careful =
         steps.scale_of(tile.groups, statistics, weight ? out.power : nullptr, nullptr, out.scale, out.careful);
-    out.any_careful |= steps.gradient_means(tile.groups, own, pool_count(this->plan.view()), statistics, out.mean_dy,
+    out.any_careful |= steps.gradient_means(tile.groups, own, this->plan.view().pool_count(), statistics, out.mean_dy,
                                             out.slope, out.kept, out.careful);
   }
   void commit(const Tile&, Partial, const Coefficients&) const noexcept {}

@@ -37,7 +37,8 @@ void forward_by_pool(const Executor& execute, const ForwardCall<T>& call, std::b
   const Kernels<T>& kernel = kernels<T>();
   const StatView& view = call.view;
   const Moments<T> measured = call.running.mean ? PartialStore<Moments<T>>::in(memory, view.stats()) : Moments<T>{};
-  const NormalizeByPool<T> op{{kernel, plan, call.affine, call.x, call.y}, call.eps, call.saved, measured};
+  const NormalizeByPool<T> op{{{kernel, plan, call.affine, call.x, call.y}, call.about, call.eps, call.saved, {}},
+                              measured};
   run_by_pool(plan, op, execute);
   if (!call.running.mean) return;
   fold_samples(view, measured, [&](Index groups, Moments<T> into, Index samples, Moments<T> more) noexcept {

@@ -34,6 +34,7 @@ struct StatView {
   Index stats() const noexcept { return slabs * kept; }
   Index count() const noexcept { return outer * inner; }  // elements of each statistic
   Index size() const noexcept { return stats() * count(); }
+  Index pool_count() const noexcept { return count() * channels.pooled; }  // elements that share, over all channels
 
   /// Canonical form: fewer, longer axes that mean the same.
   StatView canonical() const noexcept {
