@@ -12,7 +12,9 @@ target_compile_definitions(normkit_test_options INTERFACE EIGEN_USE_THREADS=
 # Eigen's tensors and GoogleTest take seconds to parse, and the kernels to compile: once for all tests.
 file(CONFIGURE OUTPUT precompiled.cpp CONTENT "// The owner of the tests' precompiled header.\n")
 file(CONFIGURE OUTPUT instances.cpp CONTENT "#include <normkit/instances.hpp>\n")
-set(kernel_sources "${CMAKE_CURRENT_BINARY_DIR}/instances.cpp" "${PROJECT_SOURCE_DIR}/tests/kernel/sets.cpp")
+file(CONFIGURE OUTPUT instances_16bit.cpp CONTENT "#include <normkit/instances_16bit.hpp>\n")
+set(kernel_sources "${CMAKE_CURRENT_BINARY_DIR}/instances.cpp" "${CMAKE_CURRENT_BINARY_DIR}/instances_16bit.cpp"
+    "${PROJECT_SOURCE_DIR}/tests/kernel/sets.cpp")
 add_library(normkit_precompiled OBJECT "${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp" ${kernel_sources})
 set_source_files_properties(${kernel_sources} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
 target_link_libraries(normkit_precompiled PUBLIC normkit_test_options)

@@ -73,6 +73,8 @@ class Peer {
   virtual std::string version() const = 0;
   /// Called before all rows of that many threads.
   virtual void use_threads(int threads) = 0;
+  /// Of an element of a tensor, which has so many in the row.
+  virtual std::int64_t element_bytes(std::int64_t given) const { return given; }
   /// All that can be made beforehand is made here; the call is what a training step would do.
   virtual Call call(const Row& row, Pass pass, Buffers<float>& buffers) = 0;
   virtual Call call(const Row& row, Pass pass, Buffers<double>& buffers) = 0;
@@ -90,6 +92,8 @@ class PeerOf : public Peer {
 };
 
 std::unique_ptr<Peer> normkit_peer();
+std::unique_ptr<Peer> normkit_bfloat16_peer();  // float rows, with tensors of 16 bits in place of x, dy and out
+std::unique_ptr<Peer> normkit_half_peer();
 std::unique_ptr<Peer> eigen_peer();
 std::unique_ptr<Peer> memcpy_peer();
 std::unique_ptr<Peer> streaming_peer();

@@ -117,16 +117,17 @@ class Benchmark {
       for (int round = 0; round < settings_.rounds; ++round)
         for (std::size_t i = 0; i < runners.size(); ++i)
           runners[(i + static_cast<std::size_t>(round)) % runners.size()].run(round, threads);
-      const std::int64_t bytes = row.size() * static_cast<std::int64_t>(sizeof(T)) * (pass == Pass::backward ? 3 : 2);
-      report(row, pass, type, threads, bytes, name, runners);
+      report(row, pass, type, threads, static_cast<std::int64_t>(sizeof(T)), name, runners);
     }
   }
 
-  void report(const Row& row, Pass pass, const std::string& type, int threads, std::int64_t bytes,
+  void report(const Row& row, Pass pass, const std::string& type, int threads, std::int64_t element_bytes,
               const std::string& name, std::vector<Runner>& runners) {
     std::printf("%s\n", name.c_str());
     for (Runner& runner : runners) {
       const double seconds = runner.median();
+      const std::int64_t bytes =
+          row.size() * runner.peer->element_bytes(element_bytes) * (pass == Pass::backward ? 3 : 2);
       std::printf("  %-18s %12.3f us %8.2f GB/s\n", runner.peer->name().c_str(), seconds * 1e6,
                   static_cast<double>(bytes) / seconds * 1e-9);
       csv_ << row.network << ',' << name_of(row.norm) << ',' << row.shape << ',' << name_of(pass) << ',' << type << ','
@@ -144,6 +145,8 @@ class Benchmark {
 std::vector<std::unique_ptr<Peer>> all_libraries() {
   std::vector<std::unique_ptr<Peer>> all;
   all.push_back(normkit_peer());
+  all.push_back(normkit_bfloat16_peer());
+  all.push_back(normkit_half_peer());
 #ifdef NORMKIT_PEER_TORCH
   all.push_back(torch_peer());
 #endif

@@ -26,6 +26,7 @@ END = "<!-- end of what scripts/bench writes -->"
 
 OURS, PEERS, LIMITS = "normkit", ("PyTorch", "oneDNN"), ("memcpy", "streaming copy")
 SHOWN = (OURS, *PEERS, "oneDNN, blocked", "Eigen expression", *LIMITS)
+STORED = {"normkit, bfloat16": "bfloat16", "normkit, half": "half"}  # float rows, with tensors of 16 bits
 NEAR_LIMIT, ALLOWED_NEAR_LIMIT = 1.2, 1.05  # a peer that is so near the limit may be missed by so much
 
 INK, MUTED, GRID = "#1f2328", "#57606a", "#e6ebf0"
@@ -138,6 +139,11 @@ def summary(rows):
         " threads; geometric mean "
         f"{geometric_mean(single[r.name, r.type] / r.seconds[OURS] for r in fitting):.2f}.",
     ]
+    for name, kind in STORED.items():
+        gains = [r.seconds[OURS] / r.seconds[name] for r in rows if name in r.seconds and r.bytes > cache_bytes()]
+        if gains:
+            lines.append(f"- Rows beyond the last-level cache with tensors of {kind}: {geometric_mean(gains):.2f} times as fast"
+                         f" as with float (geometric mean); {sum(g >= 1.6 for g in gains)} of {len(gains)} at least 1.6 times.")
     if sizes:
         lines.append(f"- Time for each element at 1e8 elements, by that at 3e7: at most {max(sizes):.2f}, geometric mean"
                      f" {geometric_mean(sizes):.2f}.")
@@ -156,6 +162,19 @@ def table(rows, kind, threads):
     return [*lines, ""]
 
 
+def storage_table(rows):
+    """How many times as fast float rows are with tensors of 16 bits."""
+    shown = [row for row in rows if any(name in row.seconds for name in STORED)]
+    if not shown:
+        return []
+    lines = ["### Numbers of 16 bits: times as fast as float", "", "| row | threads | " + " | ".join(STORED.values()) + " |"]
+    lines.append("| --- | ---: |" + " ---: |" * len(STORED))
+    for row in shown:
+        gains = (f"{row.seconds[OURS] / row.seconds[name]:.2f}" if name in row.seconds else "" for name in STORED)
+        lines.append(f"| {row.name} | {row.threads} | " + " | ".join(gains) + " |")
+    return [*lines, ""]
+
+
 def text(rows, versions):
     names = ", ".join(f"{name} {version}" for name, version in versions.items())
     lines = [f"Run of {datetime.date.today().isoformat()}: {machine()}. {names}.", "", *summary(rows), ""]
@@ -164,7 +183,7 @@ def text(rows, versions):
             chosen = [row for row in rows if row.type == kind and row.threads == threads]
             if chosen:
                 lines += table(chosen, kind, threads)
-    return "\n".join(lines)
+    return "\n".join(lines + storage_table(rows))
 
 
 def write(content, path):

@@ -13,6 +13,9 @@ struct BatchNormOptions {
   bool weight = true;
   bool bias = true;
   Index channel_axis = 1;  // negative: from the end; -1 is channels last
+  bool unbiased_running_var =
+      true;                       // the variance that enters the running one is divided by count - 1; false: by count
+  bool reject_nonfinite = false;  // a batch with NaN or infinity does not move the running statistics
 };
 
 /// Batch normalization: one mean and variance for each channel, over all other axes.

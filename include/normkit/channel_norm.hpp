@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cmath>
+
 #include <normkit/layer.hpp>
 #include <normkit/running_stats.hpp>
 
@@ -49,6 +51,45 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
   }
   void reset_running_stats() { running_.reset(); }
 
+  /// While held, a forward in training normalizes as always and leaves the running statistics and their counter alone: for
+  /// one that is done again (checkpointing), or whose batch shall not count.
+  void hold_running_stats(bool on = true) noexcept { held_ = on; }
+  bool holds_running_stats() const noexcept { return held_; }
+
+  /// How many batches have not moved the running statistics because they held NaN or infinity (`reject_nonfinite`).
+  std::int64_t num_batches_rejected() const noexcept { return rejected_; }
+
+  /// From the next batch on. None: the plain average of all batches.
+  /// Throws   argument_error outside of [0, 1]
+  void set_momentum(std::optional<double> momentum) {
+    require_momentum(momentum);
+    options_.momentum = momentum;
+  }
+
+  /// The running statistics anew, as the plain average over the batches whose forwards `pass` runs in training mode. Mode,
+  /// momentum and hold are afterwards what they were.
+  /// Throws   state_error without track_running_stats, and what `pass` throws
+  template <class Pass>
+  void recalibrate(Pass&& pass) {
+    if (!options_.track_running_stats)
+      throw state_error(std::string(name()) + ": expected track_running_stats in a layer to recalibrate");
+    const struct Restore {
+      ChannelNorm& norm;
+      std::optional<double> momentum;
+      bool training, held;
+      ~Restore() {
+        norm.options_.momentum = momentum;
+        norm.train(training);
+        norm.held_ = held;
+      }
+    } restore{*this, options_.momentum, this->is_training(), held_};
+    reset_running_stats();
+    options_.momentum = std::nullopt;
+    held_ = false;
+    this->train();
+    pass();
+  }
+
   /// "running_mean", "running_var" and "num_batches_tracked"; empty without track_running_stats.
   auto buffers() { return running_.list(); }
   auto buffers() const { return running_.list(); }
@@ -62,6 +103,8 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
         << ", track_running_stats=" << truth(o.track_running_stats);
     if (o.affine && !o.weight) out << ", weight=False";
     if (o.affine && !o.bias) out << ", bias=False";
+    if (o.reject_nonfinite) out << ", reject_nonfinite=True";
+    if (!o.unbiased_running_var) out << ", unbiased_running_var=False";
     if (o.channel_axis != 1) out << ", channel_axis=" << o.channel_axis;
     return out << ")";
   }
@@ -73,7 +116,7 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
       : Base({checked(num_features, options)}, options.affine && options.weight, options.affine && options.bias),
         options_(options),
         num_features_(num_features),
-        running_(options.track_running_stats ? num_features : 0) {}
+        running_(options.track_running_stats ? num_features : 0, options.reject_nonfinite) {}
 
  private:
   static constexpr bool fits(int rank, int) { return Ranks::fits(rank) && rank >= Derived::least_rank; }
@@ -89,10 +132,12 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
     if (!exists)
       throw argument_error(std::string(name()) + ": expected channel_axis of a rank that it takes, got " +
                            std::to_string(axis));
-    if (options.momentum && !(*options.momentum >= 0.0 && *options.momentum <= 1.0))
-      throw argument_error(std::string(name()) + ": expected momentum in [0, 1], got " +
-                           python_number(*options.momentum));
+    require_momentum(options.momentum);
     return num_features;
+  }
+  static void require_momentum(const std::optional<double>& momentum) {
+    if (momentum && !(*momentum >= 0.0 && *momentum <= 1.0))
+      throw argument_error(std::string(name()) + ": expected momentum in [0, 1], got " + python_number(*momentum));
   }
 
   StatView view_of(const Shape& shape) const {
@@ -132,39 +177,57 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
     return {this->data_or_null(this->weight()), this->data_or_null(this->bias()), false};
   }
 
-  void normalize(const Executor& execute, const StatView& view, const T* x, T* y, Saved& saved) {
+  template <Stored S>
+  void normalize(const Executor& execute, const StatView& view, const S* x, S* y, Saved& saved) {
     const bool by_batch = this->is_training() || !options_.track_running_stats;
-    const bool moves = this->is_training() && options_.track_running_stats;
+    const bool moves = this->is_training() && options_.track_running_stats && !held_;
     by_batch ? require_batch(view) : require_running_var();
     if (moves) require_counter(running_.num_batches_tracked);
     const bool needs_memory = by_batch && (moves || !view.channels.count);
-    std::byte* const memory = needs_memory ? this->workspace_.reserve(forward_bytes<T>(view)) : nullptr;
+    std::byte* const memory = needs_memory ? this->workspace_.reserve(forward_bytes<S>(view)) : nullptr;
     const Statistics<T> sink = saved.resize(by_batch ? view.stats() : num_features_);
     saved.source = by_batch ? Saved::Source::batch : Saved::Source::running;
     if (by_batch) {
+      const std::int64_t batches = running_.num_batches_tracked;
+      if (moves && options_.reject_nonfinite) running_.keep();
       const RunningSink<T> running =
-          moves ? RunningSink<T>{running_.mean.data(), running_.var.data(), running_.next_momentum(options_.momentum)}
+          moves ? RunningSink<T>{running_.mean.data(), running_.var.data(), running_.next_momentum(options_.momentum),
+                                 options_.unbiased_running_var}
                 : RunningSink<T>{};
-      forward_by_batch<T>(execute, {view, Base::about, options_.eps, affine(), x, y, sink, running}, memory);
+      forward_by_batch<S>(execute, {view, Base::about, options_.eps, affine(), x, y, sink, running}, memory);
+      if (moves && options_.reject_nonfinite && !is_finite(sink, view.stats())) {
+        running_.restore(batches);
+        ++rejected_;
+      }
     } else {
       keep_given(num_features_, running_.mean.data(), running_.var.data(), options_.eps, sink);
       forward_by_given(execute, view, affine(), options_.eps, running_.mean.data(), running_.var.data(), x, y);
     }
   }
 
-  void infer_view(const Executor& execute, const StatView& view, const T* x, T* y) const {
+  template <Stored S>
+  void infer_view(const Executor& execute, const StatView& view, const S* x, S* y) const {
     if (options_.track_running_stats) {
       require_running_var();
       forward_by_given(execute, view, affine(), options_.eps, running_.mean.data(), running_.var.data(), x, y);
     } else {
       require_batch(view);
-      forward_by_batch<T>(execute, {view, Base::about, options_.eps, affine(), x, y}, nullptr);
+      forward_by_batch<S>(execute, {view, Base::about, options_.eps, affine(), x, y}, nullptr);
     }
+  }
+
+  /// Of a batch without NaN and infinity every mean is a number, and so is every rstd.
+  static bool is_finite(const Statistics<T>& statistics, Index count) noexcept {
+    bool finite = true;
+    for (Index s = 0; s < count; ++s) finite &= std::isfinite(statistics.mean[s]) && std::isfinite(statistics.rstd[s]);
+    return finite;
   }
 
   Options options_;
   Index num_features_;
   RunningStats<T> running_;
+  std::int64_t rejected_ = 0;
+  bool held_ = false;
 };
 
 }  // namespace detail

@@ -87,13 +87,15 @@ class GroupNorm : public detail::Layer<GroupNorm<T>, T, 1, Eigen::ColMajor> {
     return {this->data_or_null(this->weight()), this->data_or_null(this->bias())};
   }
 
-  void normalize(const detail::Executor& execute, const detail::StatView& view, const T* x, T* y, Saved& saved) {
+  template <detail::Stored S>
+  void normalize(const detail::Executor& execute, const detail::StatView& view, const S* x, S* y, Saved& saved) {
     const detail::Statistics<T> sink = saved.resize(view.stats());
     saved.source = Saved::Source::batch;
-    detail::forward_by_batch<T>(execute, {view, Base::about, options_.eps, affine(), x, y, sink}, nullptr);
+    detail::forward_by_batch<S>(execute, {view, Base::about, options_.eps, affine(), x, y, sink}, nullptr);
   }
-  void infer_view(const detail::Executor& execute, const detail::StatView& view, const T* x, T* y) const {
-    detail::forward_by_batch<T>(execute, {view, Base::about, options_.eps, affine(), x, y}, nullptr);
+  template <detail::Stored S>
+  void infer_view(const detail::Executor& execute, const detail::StatView& view, const S* x, S* y) const {
+    detail::forward_by_batch<S>(execute, {view, Base::about, options_.eps, affine(), x, y}, nullptr);
   }
 
   GroupNormOptions options_;

@@ -13,11 +13,14 @@ struct InstanceNormOptions {
   bool weight = true;
   bool bias = true;
   Index channel_axis = 1;  // or the last: -1 is channels last
+  bool unbiased_running_var =
+      true;                       // the variance that enters the running one is divided by count - 1; false: by count
+  bool reject_nonfinite = false;  // a batch with NaN or infinity does not move the running statistics
 };
 
 /// Instance normalization: one mean and variance for each channel of each sample, over all other axes.
 ///   y = (x - mean) * rstd * weight + bias,  rstd = 1 / sqrt(var + eps),  var biased (divisor count)
-/// Running statistics move by the mean over the samples of their mean and unbiased variance.
+/// Running statistics move by the mean over the samples of their mean and variance, unbiased if not said otherwise.
 /// Shapes   x, y (N, C, ...) or (N, ..., C); weight, bias, running statistics (C); mean, rstd (N, C) in memory order
 /// Units    mean [x], rstd 1/[x], eps [x]^2
 /// Memory   contiguous; y may be x; no allocation after the first call with a shape

@@ -24,18 +24,20 @@ class Layer {
   using Parameters = AffineParameters<T, Rank, Layout>;
   using Tensor = typename Parameters::Tensor;
 
-  /// A tensor that this layer takes: its scalar, a rank and a layout that fit, an expression or dense.
+  /// A tensor that this layer takes: its scalar, or for float one of 16 bits; a rank and a layout that fit; an expression or
+  /// dense.
   template <class X>
   static constexpr bool takes() {
-    if constexpr (TensorInput<X>)
-      return std::is_same_v<ScalarOf<X>, T> && Derived::fits(rank_of<X>, layout_of<X>);
-    else
-      return false;
+    if constexpr (TensorInput<X>) {
+      if constexpr (Stored<StoredOf<X>>)
+        return std::is_same_v<Arithmetic<StoredOf<X>>, T> && Derived::fits(rank_of<X>, layout_of<X>);
+    }
+    return false;
   }
-  /// An output for it: dense, writable, of the same rank and layout.
+  /// An output for it: dense, writable, of the same scalar, rank and layout.
   template <class X, class Y>
   static constexpr bool takes() {
-    if constexpr (TensorOutput<Y> && SameLayout<X, Y>)
+    if constexpr (TensorOutput<Y> && SameKind<X, Y>)
       return takes<X>() && takes<Y>();
     else
       return false;
@@ -45,6 +47,8 @@ class Layer {
 
   /// y = (x - mean) * rstd * weight + bias. What backward needs is kept in `saved`, the layer's own if none is given.
   /// Shapes   x and y the same; x may be an expression, which is evaluated once
+  /// Scalars  x and y the layer's, or both Eigen::half or Eigen::bfloat16 with a float layer: computed as float, and each
+  ///          y rounded once more, to nearest, ties to even
   /// Memory   y may be x (then there is no backward), or lie apart from it
   /// Threads  those of the device; the same bits for any number of them
   /// Throws   shape_error, argument_error; y and the state untouched
@@ -53,9 +57,9 @@ class Layer {
     decltype(auto) input = dense(device, x);
     const Shape shape = checked_shape(input);
     const StatView view = derived().view_of(shape);
-    check_output(shape, "x", input.data(), "y", y);
+    check_output(shape, "x", elements(input), "y", y);
     if (view.size() > 0) {
-      derived().normalize(executor_for(device, view.size()), view, input.data(), y.data(), saved);
+      derived().normalize(executor_for(device, view.size()), view, elements(input), elements(y), saved);
     } else {  // nothing to compute, and nothing for backward to do
       saved.resize(view.stats());
       saved.source = Saved::Source::batch;
@@ -98,8 +102,8 @@ class Layer {
     decltype(auto) input = dense(device, x);
     const Shape shape = checked_shape(input);
     const StatView view = derived().view_of(shape);
-    check_output(shape, "x", input.data(), "y", y);
-    if (view.size() > 0) derived().infer_view(executor_for(device, view.size()), view, input.data(), y.data());
+    check_output(shape, "x", elements(input), "y", y);
+    if (view.size() > 0) derived().infer_view(executor_for(device, view.size()), view, elements(input), elements(y));
   }
   template <class X, class Y>
   requires(takes<X, Y>()) void infer(const X& x, Y&& y) const { infer(Eigen::DefaultDevice(), x, y); }
@@ -109,56 +113,31 @@ class Layer {
   ///   dx = rstd * (d - mean(d) - xhat * mean(d * xhat)),   dweight += sum(dy * xhat),   dbias += sum(dy)
   /// with given statistics dx = rstd * d.
   /// Shapes   x, dy and dx the same; dx may be of any shape where `which.input` is false
+  /// Scalars  x, dy and dx the same, of those that forward takes, and not necessarily the one it had; gradients of parameters in
+  ///          the layer's
   /// Memory   dx may be dy or x, or lie apart from both
   /// Threads  as forward
   /// Throws   shape_error, argument_error, state_error (no forward, one of another shape, or in place)
   template <class Device, class X, class DY, class DX, std::same_as<Saved> Kept>
   requires(is_device<Device>&& takes<X, DX>() && takes<DY>() &&
-           SameLayout<X, DY>) void backward(const Device& device, const X& x, const DY& dy, DX&& dx, const Kept& saved,
-                                            Gradients which = {}) {
-    decltype(auto) input = dense(device, x);
-    decltype(auto) upstream = dense(device, dy);
-    const Shape shape = checked_shape(input);
-    const StatView view = derived().view_of(shape);
-    require_same_shape(derived().name(), "dy", shape, shape_of(upstream));
-    if (which.input) {
-      check_output(shape, "x", input.data(), "dx", dx);
-      check_output(shape, "dy", upstream.data(), "dx", dx);
-    }
-    require_forward(saved, shape, view);
-    if (view.size() == 0) return;
-    const ParameterSink<T> sink{
-        which.weight && parameters_.weight.size() > 0 ? parameters_.weight_grad.data() : nullptr,
-        which.bias && parameters_.bias.size() > 0 ? parameters_.bias_grad.data() : nullptr};
-    const BackwardCall<T> call{view,
-                               Derived::about,
-                               saved.statistics(),
-                               derived().affine(),
-                               input.data(),
-                               upstream.data(),
-                               which.input ? dx.data() : nullptr,
-                               sink};
-    const Executor execute = executor_for(device, view.size());
-    std::byte* const memory = workspace_.reserve(backward_bytes<T>(view, call.affine.by_element));
-    if (saved.source == Saved::Source::batch)
-      backward_by_batch(execute, call, memory);
-    else
-      backward_by_given(execute, call, memory);
+           SameKind<X, DY>) void backward(const Device& device, const X& x, const DY& dy, DX&& dx, const Kept& saved,
+                                          Gradients which = {}) {
+    differentiate(device, x, dy, nullptr, dx, saved, which);
   }
   template <class Device, class X, class DY, class DX>
   requires(is_device<Device>&& takes<X, DX>() && takes<DY>() &&
-           SameLayout<X, DY>) void backward(const Device& device, const X& x, const DY& dy, DX&& dx,
-                                            Gradients which = {}) {
+           SameKind<X, DY>) void backward(const Device& device, const X& x, const DY& dy, DX&& dx,
+                                          Gradients which = {}) {
     backward(device, x, dy, dx, saved_, which);
   }
   template <class X, class DY, class DX, std::same_as<Saved> Kept>
-  requires(takes<X, DX>() && takes<DY>() && SameLayout<X, DY>) void backward(const X& x, const DY& dy, DX&& dx,
-                                                                             const Kept& saved, Gradients which = {}) {
+  requires(takes<X, DX>() && takes<DY>() && SameKind<X, DY>) void backward(const X& x, const DY& dy, DX&& dx,
+                                                                           const Kept& saved, Gradients which = {}) {
     backward(Eigen::DefaultDevice(), x, dy, dx, saved, which);
   }
   template <class X, class DY, class DX>
-  requires(takes<X, DX>() && takes<DY>() && SameLayout<X, DY>) void backward(const X& x, const DY& dy, DX&& dx,
-                                                                             Gradients which = {}) {
+  requires(takes<X, DX>() && takes<DY>() && SameKind<X, DY>) void backward(const X& x, const DY& dy, DX&& dx,
+                                                                           Gradients which = {}) {
     backward(Eigen::DefaultDevice(), x, dy, dx, saved_, which);
   }
 
@@ -201,6 +180,48 @@ class Layer {
         T initial_weight = T(1))
       : parameters_(typename Parameters::Extents(extents), weight, bias, initial_weight) {}
 
+  /// backward, with a dense tensor added to dx, or with nullptr none.
+  template <class Device, class X, class DY, class Added, class DX>
+  void differentiate(const Device& device, const X& x, const DY& dy, const Added& added, DX&& dx, const Saved& saved,
+                     Gradients which) {
+    using S = StoredOf<X>;
+    decltype(auto) input = dense(device, x);
+    decltype(auto) upstream = dense(device, dy);
+    const Shape shape = checked_shape(input);
+    const StatView view = derived().view_of(shape);
+    require_same_shape(derived().name(), "dy", shape, shape_of(upstream));
+    if (which.input) {
+      check_output(shape, "x", elements(input), "dx", dx);
+      check_output(shape, "dy", elements(upstream), "dx", dx);
+    }
+    const S* extra = nullptr;
+    if constexpr (DenseTensor<Added>) {
+      require_same_shape(derived().name(), "dsum", shape, shape_of(added));
+      extra = elements(added);
+      if (which.input) check_output(shape, "dsum", extra, "dx", dx);
+    }
+    require_forward(saved, shape, view);
+    if (view.size() == 0) return;
+    const ParameterSink<T> sink{
+        which.weight && parameters_.weight.size() > 0 ? parameters_.weight_grad.data() : nullptr,
+        which.bias && parameters_.bias.size() > 0 ? parameters_.bias_grad.data() : nullptr};
+    const BackwardCall<S> call{view,
+                               Derived::about,
+                               saved.statistics(),
+                               derived().affine(),
+                               elements(input),
+                               elements(upstream),
+                               which.input ? elements(dx) : nullptr,
+                               sink,
+                               extra};
+    const Executor execute = executor_for(device, view.size());
+    std::byte* const memory = workspace_.reserve(backward_bytes<S>(view, call.affine.by_element));
+    if (saved.source == Saved::Source::batch)
+      backward_by_batch(execute, call, memory);
+    else
+      backward_by_given(execute, call, memory);
+  }
+
   /// Each parameter that the layer has, and its gradient, has these extents.
   void require_parameters(const std::array<Index, static_cast<std::size_t>(Rank)>& extents) const {
     const auto require = [&](const char* name, bool present, const Tensor& tensor) {
@@ -210,6 +231,16 @@ class Layer {
     require("gradient of weight", has_weight_, parameters_.weight_grad);
     require("bias", has_bias_, parameters_.bias);
     require("gradient of bias", has_bias_, parameters_.bias_grad);
+  }
+  Shape checked_shape(const auto& input) const {
+    const Shape shape = shape_of(input);
+    require_product(derived().name(), shape);
+    return shape;
+  }
+  template <Stored S, class Y>
+  void check_output(const Shape& shape, const char* input_name, const S* input, const char* name, Y& output) const {
+    require_same_shape(derived().name(), name, shape, shape_of(output));
+    require_no_partial_overlap<S>(derived().name(), input_name, input, name, elements(output), shape.size());
   }
   static const T* data_or_null(const Tensor& tensor) noexcept { return tensor.size() > 0 ? tensor.data() : nullptr; }
 
@@ -231,16 +262,6 @@ class Layer {
     }
   };
 
-  Shape checked_shape(const auto& input) const {
-    const Shape shape = shape_of(input);
-    require_product(derived().name(), shape);
-    return shape;
-  }
-  template <class Y>
-  void check_output(const Shape& shape, const char* input_name, const T* input, const char* name, Y& output) const {
-    require_same_shape(derived().name(), name, shape, shape_of(output));
-    require_no_partial_overlap<T>(derived().name(), input_name, input, name, output.data(), shape.size());
-  }
   void require_forward(const Saved& saved, const Shape& shape, const StatView& view) const {
     const std::string name(derived().name());
     if (saved.source == Saved::Source::none)

@@ -1,11 +1,14 @@
 #pragma once
 
+#include <algorithm>
+
 #include <normkit/parameters.hpp>
 
 namespace normkit {
 
-/// The running statistics of a BatchNorm, one for each channel, or of an InstanceNorm (mean over the samples of those of each). A batch moves them by
-///   running = (1 - momentum) * running + momentum * batch,   the variance unbiased (divisor count - 1),
+/// The running statistics of a BatchNorm, one for each channel, or of an InstanceNorm (mean over the samples of those of
+/// each). A batch moves them by
+///   running = (1 - momentum) * running + momentum * batch,   the variance unbiased (divisor count - 1) if not said otherwise,
 /// where no momentum means 1 / num_batches_tracked, the plain average of all batches. They start at 0, 1 and 0 batches.
 /// Units    mean [x], var [x]^2
 /// Source   the convention of PyTorch; Ioffe, Szegedy 2015, arXiv:1502.03167, algorithm 2
@@ -14,7 +17,11 @@ struct RunningStats {
   Eigen::Tensor<T, 1> mean, var;
   std::int64_t num_batches_tracked = 0;
 
-  explicit RunningStats(Index channels) : mean(channels), var(channels) { reset(); }
+  /// `restores`: keep and restore will be called.
+  explicit RunningStats(Index channels, bool restores = false)
+      : mean(channels), var(channels), kept_mean_(restores ? channels : 0), kept_var_(restores ? channels : 0) {
+    reset();
+  }
 
   void reset() {
     mean.setZero();
@@ -32,7 +39,20 @@ struct RunningStats {
     return momentum ? *momentum : 1.0 / static_cast<double>(num_batches_tracked);
   }
 
+  /// Remembers mean and var as they are now; goes back to them, and to that many batches.
+  void keep() noexcept {
+    std::copy_n(mean.data(), mean.size(), kept_mean_.data());
+    std::copy_n(var.data(), var.size(), kept_var_.data());
+  }
+  void restore(std::int64_t batches) noexcept {
+    std::copy_n(kept_mean_.data(), mean.size(), mean.data());
+    std::copy_n(kept_var_.data(), var.size(), var.data());
+    num_batches_tracked = batches;
+  }
+
  private:
+  Eigen::Tensor<T, 1> kept_mean_, kept_var_;
+
   template <class Element>
   static ShortList<Buffer<Element>, 3> list(auto& self) {
     ShortList<Buffer<Element>, 3> all;

@@ -17,6 +17,7 @@ class Numbers {
   const T* data() const noexcept { return values_.data(); }
   T operator()(Index i) const noexcept { return values_[static_cast<std::size_t>(i)]; }
   void resize(Index size) { values_.resize(static_cast<std::size_t>(size)); }
+  void reserve(Index size) { values_.reserve(static_cast<std::size_t>(size)); }
 
  private:
   std::vector<T> values_;
@@ -43,8 +44,12 @@ struct Saved {
   detail::Shape shape;
   detail::StatView view;  // what the statistics are of: another layer's are refused
 
-  /// Makes room; all that can fail in keeping statistics.
+  /// Makes room; all that can fail in keeping statistics, and then nothing has changed.
   detail::Statistics<T> resize(Index statistics) {
+    mean.reserve(statistics);
+    mean_lo.reserve(statistics);
+    rstd.reserve(statistics);
+    exponent.reserve(statistics);
     mean.resize(statistics);
     mean_lo.resize(statistics);
     rstd.resize(statistics);

@@ -12,9 +12,106 @@ class TokenNorm : public Layer<Derived, T, Rank, Layout> {
   using Base = Layer<Derived, T, Rank, Layout>;
   friend Base;
 
+  /// Tensors of one forward_add, or of its backward.
+  template <class Device, class X, class R, class... Y>
+  static constexpr bool adds() {
+    if constexpr (Base::template is_device<Device> && SameKind<X, R>)
+      return (Base::template takes<X, Y>() && ...);
+    else
+      return false;
+  }
+
  public:
   using typename Base::Saved;
   using NormalizedShape = std::array<Index, static_cast<std::size_t>(Rank)>;
+
+  /// sum = x + residual, y = the norm of sum, each block in cache from the one to the other. `backward_add` belongs to it.
+  /// Shapes   all the same; x and residual may be expressions
+  /// Scalars  all the same; with 16 bits the sum is rounded before it is normalized
+  /// Memory   sum and y may each be x or residual, but not the same
+  /// Threads  as forward
+  /// Throws   shape_error, argument_error; outputs and the state untouched
+  template <class Device, class X, class R, class Sum, class Y>
+  requires(adds<Device, X, R, Sum, Y>()) void forward_add(const Device& device, const X& x, const R& residual,
+                                                          Sum&& sum, Y&& y, Saved& saved) {
+    decltype(auto) first = dense(device, x);
+    decltype(auto) second = dense(device, residual);
+    const Shape shape = this->checked_shape(first);
+    const StatView view = view_of(shape);
+    check_sum(shape, first, second, sum, y);
+    std::byte* const memory = this->workspace_.reserve(view.size() > 0 ? forward_bytes<StoredOf<X>>(view) : 0);
+    const Statistics<T> sink = saved.resize(view.stats());
+    if (view.size() > 0) normalize_sum(device, view, first, second, sum, y, sink, memory);
+    saved.source = Saved::Source::batch;
+    saved.shape = shape;
+    saved.view = view;
+    saved.about = Derived::about;
+    saved.in_place = false;
+  }
+  template <class Device, class X, class R, class Sum, class Y>
+  requires(adds<Device, X, R, Sum, Y>()) void forward_add(const Device& device, const X& x, const R& residual,
+                                                          Sum&& sum, Y&& y) {
+    forward_add(device, x, residual, sum, y, this->saved_);
+  }
+  template <class X, class R, class Sum, class Y>
+  requires(adds<Eigen::DefaultDevice, X, R, Sum, Y>()) void forward_add(const X& x, const R& residual, Sum&& sum, Y&& y,
+                                                                        Saved& saved) {
+    forward_add(Eigen::DefaultDevice(), x, residual, sum, y, saved);
+  }
+  template <class X, class R, class Sum, class Y>
+  requires(adds<Eigen::DefaultDevice, X, R, Sum, Y>()) void forward_add(const X& x, const R& residual, Sum&& sum,
+                                                                        Y&& y) {
+    forward_add(Eigen::DefaultDevice(), x, residual, sum, y, this->saved_);
+  }
+
+  /// The same, keeping nothing. Const and lock-free, as infer.
+  template <class Device, class X, class R, class Sum, class Y>
+  requires(adds<Device, X, R, Sum, Y>()) void infer_add(const Device& device, const X& x, const R& residual, Sum&& sum,
+                                                        Y&& y) const {
+    decltype(auto) first = dense(device, x);
+    decltype(auto) second = dense(device, residual);
+    const Shape shape = this->checked_shape(first);
+    const StatView view = view_of(shape);
+    check_sum(shape, first, second, sum, y);
+    if (view.size() > 0) normalize_sum(device, view, first, second, sum, y, Statistics<T>{}, nullptr);
+  }
+  template <class X, class R, class Sum, class Y>
+  requires(adds<Eigen::DefaultDevice, X, R, Sum, Y>()) void infer_add(const X& x, const R& residual, Sum&& sum,
+                                                                      Y&& y) const {
+    infer_add(Eigen::DefaultDevice(), x, residual, sum, y);
+  }
+
+  /// The gradient of x and of residual, which are the same: dx = dsum + what backward makes of dy. `sum` is what forward_add
+  /// gave, dsum the gradient that comes along the residual path. Adds to the gradients of weight and bias as backward does.
+  /// Shapes   all the same; dx may be of any shape where `which.input` is false
+  /// Memory   dx may be sum, dy or dsum
+  /// Threads  as forward
+  /// Throws   as backward
+  template <class Device, class X, class DY, class DS, class DX, std::same_as<Saved> Kept>
+  requires(adds<Device, X, DY, DX>() && SameKind<X, DS>) void backward_add(const Device& device, const X& sum,
+                                                                           const DY& dy, const DS& dsum, DX&& dx,
+                                                                           const Kept& saved, Gradients which = {}) {
+    decltype(auto) added = dense(device, dsum);
+    this->differentiate(device, sum, dy, added, dx, saved, which);
+  }
+  template <class Device, class X, class DY, class DS, class DX>
+  requires(adds<Device, X, DY, DX>() && SameKind<X, DS>) void backward_add(const Device& device, const X& sum,
+                                                                           const DY& dy, const DS& dsum, DX&& dx,
+                                                                           Gradients which = {}) {
+    backward_add(device, sum, dy, dsum, dx, this->saved_, which);
+  }
+  template <class X, class DY, class DS, class DX, std::same_as<Saved> Kept>
+  requires(adds<Eigen::DefaultDevice, X, DY, DX>() &&
+           SameKind<X, DS>) void backward_add(const X& sum, const DY& dy, const DS& dsum, DX&& dx, const Kept& saved,
+                                              Gradients which = {}) {
+    backward_add(Eigen::DefaultDevice(), sum, dy, dsum, dx, saved, which);
+  }
+  template <class X, class DY, class DS, class DX>
+  requires(adds<Eigen::DefaultDevice, X, DY, DX>() && SameKind<X, DS>) void backward_add(const X& sum, const DY& dy,
+                                                                                         const DS& dsum, DX&& dx,
+                                                                                         Gradients which = {}) {
+    backward_add(Eigen::DefaultDevice(), sum, dy, dsum, dx, this->saved_, which);
+  }
 
   const NormalizedShape& normalized_shape() const noexcept { return normalized_shape_; }
   double eps() const noexcept { return eps_; }
@@ -66,14 +163,36 @@ class TokenNorm : public Layer<Derived, T, Rank, Layout> {
     return {this->data_or_null(this->weight()), this->data_or_null(this->bias()), true, zero_centred_};
   }
 
-  void normalize(const Executor& execute, const StatView& view, const T* x, T* y, Saved& saved) {
-    std::byte* const memory = this->workspace_.reserve(forward_bytes<T>(view));
+  template <Stored S>
+  void normalize(const Executor& execute, const StatView& view, const S* x, S* y, Saved& saved) {
+    std::byte* const memory = this->workspace_.reserve(forward_bytes<S>(view));
     const Statistics<T> sink = saved.resize(view.stats());
     saved.source = Saved::Source::batch;
-    forward_by_batch<T>(execute, {view, Derived::about, eps_, affine(), x, y, sink}, memory);
+    forward_by_batch<S>(execute, {view, Derived::about, eps_, affine(), x, y, sink}, memory);
   }
-  void infer_view(const Executor& execute, const StatView& view, const T* x, T* y) const {
-    forward_by_batch<T>(execute, {view, Derived::about, eps_, affine(), x, y}, nullptr);
+  template <Stored S>
+  void infer_view(const Executor& execute, const StatView& view, const S* x, S* y) const {
+    forward_by_batch<S>(execute, {view, Derived::about, eps_, affine(), x, y}, nullptr);
+  }
+
+  template <class X, class R, class Sum, class Y>
+  void check_sum(const Shape& shape, const X& x, const R& residual, Sum& sum, Y& y) const {
+    require_same_shape(Derived::name(), "residual", shape, shape_of(residual));
+    this->check_output(shape, "x", elements(x), "sum", sum);
+    this->check_output(shape, "residual", elements(residual), "sum", sum);
+    this->check_output(shape, "x", elements(x), "y", y);
+    this->check_output(shape, "residual", elements(residual), "y", y);
+    this->check_output(shape, "sum", elements(sum), "y", y);
+    if (elements(sum) == elements(y) && shape.size() > 0)
+      throw argument_error(std::string(Derived::name()) + ": expected y apart from sum, got the same memory for both");
+  }
+  template <class Device, class X, class R, class Sum, class Y>
+  void normalize_sum(const Device& device, const StatView& view, const X& x, const R& residual, Sum& sum, Y& y,
+                     const Statistics<T>& sink, std::byte* memory) const {
+    using S = StoredOf<X>;
+    forward_of_sum<S>(executor_for(device, view.size()),
+                      {view, Derived::about, eps_, affine(), elements(sum), elements(y), sink},
+                      {elements(x), elements(residual), elements(sum)}, memory);
   }
 
   NormalizedShape normalized_shape_;

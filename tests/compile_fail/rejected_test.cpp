@@ -112,6 +112,17 @@ TEST(Scalar, OfTensorsIsThatOfTheLayer) {
   EXPECT_FALSE((Calls<BatchNorm<float>, Rows<3, int>>));
 }
 
+TEST(Scalar, OfTensorsMayBeOfSixteenBitsWithFloat) {
+  using Halves = Rows<3, Eigen::half>;
+  using BFloats = Rows<3, Eigen::bfloat16>;
+  EXPECT_TRUE((Takes<BatchNorm<float>, Halves>)&&(Takes<LayerNorm<float>, BFloats>));
+  EXPECT_TRUE((TurnsAway<BatchNorm<double>, Halves>)&&(TurnsAway<LayerNorm<double>, BFloats>));
+  EXPECT_TRUE((TurnsAway<BatchNorm<float>, Halves, BFloats>)&&(TurnsAway<BatchNorm<float>, Halves, Rows<3>>));
+  EXPECT_TRUE((TurnsAway<BatchNorm<float>, Rows<3>, Halves>));
+  EXPECT_FALSE((Backwards<BatchNorm<float>, Halves, Rows<3>, Halves>));
+  EXPECT_FALSE(ScalarOfBatchNorm<Eigen::half> || ScalarOfLayerNorm<Eigen::bfloat16>);
+}
+
 TEST(Constness, OfOutputsIsRespected) {
   EXPECT_TRUE((Takes<BatchNorm<float>, ConstMap<3>, Rows<3>>));
   EXPECT_FALSE((Forwards<BatchNorm<float>, Rows<3>, const Rows<3>>));

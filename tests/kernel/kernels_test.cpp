@@ -295,7 +295,9 @@ TYPED_TEST(Kernels, SumsOfGradientsAreThoseOfPlainLoopsWithTheSameBitsOnEverySet
 TYPED_TEST(Kernels, TheGradientOfTheInputIsTheFormulaInItsOrderOnEverySet) {
   using T = TypeParam;
   for (const Layout& l : layouts())
-    for (const bool weighted : {false, true}) {
+    for (const int kind : {0, 1, 2, 3}) {
+      const bool weighted = kind & 1, adds = kind & 2;
+      const auto added = terms<T>(l.size, 9, 0);
       const Index groups = l.block.groups, elements = l.block.elements();
       const auto mean = terms<T>(groups, 1, 100), lo = terms<T>(groups, 2, 0), mean_dy = terms<T>(groups, 3, 0),
                  slope = terms<T>(groups, 4, 0), scale = terms<T>(groups, 5, 1), weight = terms<T>(elements, 6, 1);
@@ -312,15 +314,34 @@ TYPED_TEST(Kernels, TheGradientOfTheInputIsTheFormulaInItsOrderOnEverySet) {
               d = d - mean_dy[k];
               volatile T product = xc * slope[k];
               d = d - product;
-              expected[static_cast<std::size_t>(data.shift + l.at(g, p, i))] = d * scale[k];
+              volatile T dx = d * scale[k];
+              if (adds) dx = dx + added[static_cast<std::size_t>(l.at(g, p, i))];
+              expected[static_cast<std::size_t>(data.shift + l.at(g, p, i))] = dx;
             }
-        set.kernels->maps[out].gradient[l.walk][weighted ? 1 : 0](
-            l.block, data.x_at(), data.dy_at(),
+        set.kernels->maps[out].gradient[l.walk][weighted ? 1 : 0][adds ? 1 : 0](
+            l.block, data.x_at(), data.dy_at(), adds ? added.data() : nullptr,
             {mean.data(), lo.data(), mean_dy.data(), slope.data(), scale.data(), weighted ? weight.data() : nullptr,
              ahead},
             data.out_at());
         EXPECT_TRUE(same_bits(data.out, expected)) << set.name << " length " << l.block.length;
       }
+    }
+}
+
+TYPED_TEST(Kernels, AddIsTheSumOnEverySet) {
+  using T = TypeParam;
+  for (const Layout& l : layouts())
+    for (const auto& [set, out, shift] : outputs<T>()) {
+      Data<T> data(l, shift, 100);
+      std::vector<T> expected = data.out;
+      for (Index g = 0; g < l.block.groups; ++g)
+        for (Index p = 0; p < l.block.planes; ++p)
+          for (Index i = 0; i < l.block.length; ++i) {
+            const Index at = l.at(g, p, i);
+            expected[static_cast<std::size_t>(shift + at)] = data.x_at()[at] + data.dy_at()[at];
+          }
+      set.kernels->add[l.walk](l.block, data.x_at(), data.dy_at(), data.out_at());
+      EXPECT_TRUE(same_bits(data.out, expected)) << set.name << " length " << l.block.length;
     }
 }
 

@@ -33,5 +33,10 @@ template const normkit::detail::Kernels<float>& wide64<float>();
 template const normkit::detail::Kernels<double>& wide64<double>();
 template const normkit::detail::Kernels<float>& arrays<float>();
 template const normkit::detail::Kernels<double>& arrays<double>();
+using normkit::detail::BFloat16, normkit::detail::Half;
+template const normkit::detail::Kernels<Half>& wide64<Half>();
+template const normkit::detail::Kernels<BFloat16>& wide64<BFloat16>();
+template const normkit::detail::Kernels<Half>& arrays<Half>();
+template const normkit::detail::Kernels<BFloat16>& arrays<BFloat16>();
 
 }  // namespace kernel_sets

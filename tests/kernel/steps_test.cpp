@@ -117,7 +117,7 @@ void all_steps(const nk::Steps<T>& steps, State<T>& a, State<T>& b, Index g, Ind
   const std::size_t i = static_cast<std::size_t>(g);
   steps.merge_moments(count, a.moments(g), 100, b.moments(g), 28);
   steps.merge_sums(count, a.sums(g), b.sums(g));
-  steps.update_running(count, a.moments(g), 128, 0.1, &a.running_mean[i], &a.running_var[i]);
+  steps.update_running(count, a.moments(g), 127, 0.1, &a.running_mean[i], &a.running_var[i]);
   steps.statistics_of(count, a.moments(g), 128, 1e-5, a.statistics(g));
   a.any |= steps.scale_of(count, a.statistics(g), &b.weight[i], &b.bias[i], &a.scale[i], a.marks(g));
   a.any |=

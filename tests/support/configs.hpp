@@ -45,7 +45,11 @@ using Scalars = ::testing::Types<float, double>;
 struct ConfigName {
   template <class C>
   static std::string GetName(int) {
-    std::string name(std::is_same_v<typename C::Scalar, float> ? "float" : "double");  // g++ 12 warns of + (bug 105329)
+    using S = typename C::Scalar;
+    std::string name(std::is_same_v<S, float>         ? "float"
+                     : std::is_same_v<S, double>      ? "double"
+                     : std::is_same_v<S, Eigen::half> ? "half"
+                                                      : "bfloat16");  // g++ 12 warns of + (bug 105329)
     name += C::layout == Eigen::RowMajor ? "_RowMajor" : "_ColMajor";
     name += std::is_same_v<typename C::Device, Alone> ? "" : "_Pooled";
     return name;

@@ -90,11 +90,11 @@ void require_extents(std::string_view layer, const char* name, const std::array<
 }
 
 /// An output is another tensor than the input, or the same elements one for one.
-template <Scalar T>
-void require_no_partial_overlap(std::string_view layer, const char* input_name, const T* input, const char* output_name,
-                                const T* output, Index size) {
+template <Stored S>
+void require_no_partial_overlap(std::string_view layer, const char* input_name, const S* input, const char* output_name,
+                                const S* output, Index size) {
   const auto in = reinterpret_cast<std::uintptr_t>(input), out = reinterpret_cast<std::uintptr_t>(output);
-  const auto bytes = static_cast<std::uintptr_t>(size) * sizeof(T), gap = in < out ? out - in : in - out;
+  const auto bytes = static_cast<std::uintptr_t>(size) * sizeof(S), gap = in < out ? out - in : in - out;
   if (gap != 0 && gap < bytes)
     throw argument_error(std::string(layer) + ": expected " + output_name + " to be " + input_name +
                          " or apart from it, got " + output_name + " that begins " + std::to_string(gap) + " bytes " +

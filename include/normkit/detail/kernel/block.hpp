@@ -141,7 +141,8 @@ struct Centre {
 /// How the weight goes that multiplies dy in the gradient of the input.
 enum class WeightBy : int { none = 0, element = 1, group = 2 };
 
-/// dx = ((dy * weight - mean_dy) - (x - mean) * slope) * scale; weight by element or by group, or null; the rest by group.
+/// dx = ((dy * weight - mean_dy) - (x - mean) * slope) * scale [+ added]; weight by element or by group, or null; the rest by
+/// group, but for `added`, which is a tensor.
 template <Scalar T>
 struct InputGradient {
   const T *mean, *mean_lo, *mean_dy, *slope, *scale;

@@ -23,11 +23,11 @@ NORMKIT_INLINE void each_element(const Block& block, Index group, F&& f) {
       f(group * block.group_stride + p * block.plane_stride + i, p * block.plane_elements + i);
 }
 
-template <class T>
-NORMKIT_RARE bool is_constant(const Block& block, Index group, const T* x) noexcept {
-  const T first = x[group * block.group_stride];
+template <class S>
+NORMKIT_RARE bool is_constant(const Block& block, Index group, const S* x) noexcept {
+  const auto first = value(x[group * block.group_stride]);
   bool same = true;
-  each_element(block, group, [&](Index at, Index) { same &= x[at] == first; });
+  each_element(block, group, [&](Index at, Index) { same &= value(x[at]) == first; });
   return same;
 }
 
@@ -37,12 +37,13 @@ struct Range {
   T most = T(0), strange = T(0);
   bool all_finite = true;
 
-  NORMKIT_RARE Range(const Block& block, Index group, const T* x) noexcept {
+  template <class S>
+  NORMKIT_RARE Range(const Block& block, Index group, const S* x) noexcept {
     NORMKIT_EXACT
     each_element(block, group, [&](Index at, Index) {
-      const T size = x[at] < T(0) ? -x[at] : x[at];
+      const T v = value(x[at]), size = v < T(0) ? -v : v;
       if (!finite(static_cast<double>(size)))
-        strange = strange + x[at], all_finite = false;
+        strange = strange + v, all_finite = false;
       else if (size > most)
         most = size;
     });
@@ -51,8 +52,8 @@ struct Range {
 
 /// The moments of one group of a block, whatever its numbers. With NaN or infinity among them the mean is their sum and
 /// the variance NaN.
-template <class T>
-NORMKIT_RARE void careful_moments(const Block& block, Index group, const T* x, Moments<T> out) noexcept {
+template <class S, class T>
+NORMKIT_RARE void careful_moments(const Block& block, Index group, const S* x, Moments<T> out) noexcept {
   NORMKIT_EXACT
   const Range<T> range(block, group, x);
   if (!range.all_finite) {
@@ -64,7 +65,7 @@ NORMKIT_RARE void careful_moments(const Block& block, Index group, const T* x, M
   }
   const int exponent = exponent_for<T>(exponent_of(static_cast<double>(range.most)));
   const Wide<T> n = widen<T>(static_cast<double>(block.elements()));
-  const auto element = [&](Index at) { return shifted(widen<T>(static_cast<double>(x[at])), -exponent); };
+  const auto element = [&](Index at) { return shifted(widen<T>(static_cast<double>(value(x[at]))), -exponent); };
   Wide<T> sum = widen<T>(0.0), m2 = sum;
   each_element(block, group, [&](Index at, Index) { sum = sum + element(at); });
   const Wide<T> mean = sum / n;
@@ -84,14 +85,14 @@ NORMKIT_RARE void careful_moments(const Block& block, Index group, const T* x, M
 }
 
 /// The same about zero: the mean counts as 0, and infinite numbers make the squares infinite.
-template <class T>
-NORMKIT_RARE void careful_squares(const Block& block, Index group, const T* x, Moments<T> out) noexcept {
+template <class S, class T>
+NORMKIT_RARE void careful_squares(const Block& block, Index group, const S* x, Moments<T> out) noexcept {
   NORMKIT_EXACT
   const Range<T> range(block, group, x);
   const int exponent = range.all_finite ? exponent_for<T>(exponent_of(static_cast<double>(range.most))) : 0;
   Wide<T> squares = widen<T>(0.0);
   each_element(block, group, [&](Index at, Index) {
-    const Wide<T> v = shifted(widen<T>(static_cast<double>(x[at])), -exponent);
+    const Wide<T> v = shifted(widen<T>(static_cast<double>(value(x[at]))), -exponent);
     squares = squares + v * v;
   });
   *out.pivot = T(0);
@@ -181,16 +182,16 @@ NORMKIT_INLINE Shifted<T> normalized(T x, SavedStatistics<T> s) {
 }
 
 /// y of one group of a block. Weight and bias, null where absent, go by element, or stand for the group.
-template <class T>
-NORMKIT_RARE void normalize_carefully(const Block& block, Index group, const T* x, SavedStatistics<T> statistics,
-                                      const T* weight, const T* bias, bool by_element, T* y) noexcept {
+template <class S, class T = Arithmetic<S>>
+NORMKIT_RARE void normalize_carefully(const Block& block, Index group, const S* x, SavedStatistics<T> statistics,
+                                      const T* weight, const T* bias, bool by_element, S* y) noexcept {
   NORMKIT_EXACT
   each_element(block, group, [&](Index at, Index element) {
     const Index parameter = by_element ? element : 0;
-    Shifted<T> v = normalized(x[at], statistics);
+    Shifted<T> v = normalized(value(x[at]), statistics);
     if (weight) v = v * Shifted<T>::of(weight[parameter]);
     if (bias) v = v + Shifted<T>::of(bias[parameter]);
-    y[at] = narrow<T>(v.plain());
+    y[at] = stored<S>(narrow<T>(v.plain()));
   });
 }
 
@@ -203,17 +204,18 @@ struct SumOf {
 };
 
 /// The sums of one group of a block, whatever its numbers.
-template <class T>
-NORMKIT_RARE void sum_carefully(const Block& block, Index group, const T* x, const T* dy, SavedStatistics<T> statistics,
+template <class S, class T>
+NORMKIT_RARE void sum_carefully(const Block& block, Index group, const S* x, const S* dy, SavedStatistics<T> statistics,
                                 SumOf<T> kind, GradientSums<T> out) noexcept {
   NORMKIT_EXACT
   const T* const weight = kind.weight;
   const bool dual = kind.dual;
   const auto upstream = [&](Index at, Index element) {
-    return weight ? Shifted<T>::of(dy[at]) * Shifted<T>::of(weight[element]) : Shifted<T>::of(dy[at]);
+    const Shifted<T> d = Shifted<T>::of(value(dy[at]));
+    return weight ? d * Shifted<T>::of(weight[element]) : d;
   };
   const auto input = [&](Index at, Index element) {
-    return dual ? normalized(x[at], statistics.from(element)) : centred(x[at], statistics);
+    return dual ? normalized(value(x[at]), statistics.from(element)) : centred(value(x[at]), statistics);
   };
   int most = exponent_of_zero, most_x = exponent_of_zero;
   each_element(block, group, [&](Index at, Index element) {
@@ -238,17 +240,17 @@ NORMKIT_RARE void sum_carefully(const Block& block, Index group, const T* x, con
 
 /// Whether every product dy * weight * (x - mean) of one group of a block is 0 because a factor is, while dy * weight
 /// itself, which is summed too, has all its digits.
-template <class T>
-NORMKIT_RARE bool products_vanish(const Block& block, Index group, const T* x, const T* dy,
+template <class S, class T>
+NORMKIT_RARE bool products_vanish(const Block& block, Index group, const S* x, const S* dy,
                                   SavedStatistics<T> statistics, SumOf<T> kind) noexcept {
   NORMKIT_EXACT
   bool vanish = true;
   each_element(block, group, [&](Index at, Index element) {
     const auto s = kind.dual ? statistics.from(element) : statistics;
-    const T weight = kind.weight ? kind.weight[element] : T(1);
-    const bool no_gradient = dy[at] == T(0) || weight == T(0);
-    const bool no_input = (x[at] - *s.mean) - *s.mean_lo == T(0);
-    vanish &= no_gradient || (no_input && (!kind.weight || ordinary<T>(static_cast<double>(dy[at] * weight))));
+    const T weight = kind.weight ? kind.weight[element] : T(1), d = value(dy[at]);
+    const bool no_gradient = d == T(0) || weight == T(0);
+    const bool no_input = (value(x[at]) - *s.mean) - *s.mean_lo == T(0);
+    vanish &= no_gradient || (no_input && (!kind.weight || ordinary<T>(static_cast<double>(d * weight))));
   });
   return vanish;
 }
@@ -268,18 +270,20 @@ struct CarefulWeight {
   const T* of_scale;
 };
 
-/// dx of one group of a block from statistics of the batch.
-template <class T>
-NORMKIT_RARE void input_gradient_carefully(const Block& block, Index group, const T* x, const T* dy,
+/// dx of one group of a block from statistics of the batch; `added` is null where nothing is.
+template <class S, class T = Arithmetic<S>>
+NORMKIT_RARE void input_gradient_carefully(const Block& block, Index group, const S* x, const S* dy, const S* added,
                                            SavedStatistics<T> statistics, const CarefulMeans<T>& mean,
-                                           const CarefulWeight<T>& weight, T* dx) noexcept {
+                                           const CarefulWeight<T>& weight, S* dx) noexcept {
   NORMKIT_EXACT
   Shifted<T> scale{widen<T>(*statistics.rstd), -*statistics.exponent};
   if (weight.of_scale) scale = scale * Shifted<T>::of(*weight.of_scale);
   each_element(block, group, [&](Index at, Index element) {
-    Shifted<T> d = Shifted<T>::of(dy[at]);
+    Shifted<T> d = Shifted<T>::of(value(dy[at]));
     if (weight.of_dy) d = d * Shifted<T>::of(weight.of_dy[weight.by == WeightBy::element ? element : 0]);
-    const Shifted<T> rest = (d + -mean.dy) + -(normalized(x[at], statistics) * mean.dy_xhat);
-    dx[at] = narrow<T>((rest * scale).plain());
+    const Shifted<T> rest = (d + -mean.dy) + -(normalized(value(x[at]), statistics) * mean.dy_xhat);
+    Shifted<T> whole = rest * scale;
+    if (added) whole = whole + Shifted<T>::of(value(added[at]));
+    dx[at] = stored<S>(narrow<T>(whole.plain()));
   });
 }

@@ -2,9 +2,10 @@
 
 /// Adds dy * weight, and its product with x - mean (times rstd where the statistics go by element), to the sums of
 /// each slot.
-template <class T, class Stat, class Element, bool Weight, bool Rstd, class Sums>
+template <class S, class Stat, class Element, bool Weight, bool Rstd, class Sums>
 struct SumGradients {
-  const T *x, *dy;
+  using T = Arithmetic<S>;
+  const S *x, *dy;
   Stat mean, mean_lo, rstd;
   Element weight;
   Sums sums;  // of dy, of its product with x
@@ -29,17 +30,18 @@ struct RowSums {
 };
 
 /// All planes of one group.
-template <class T, SumKind Kind, class Sums>
+template <class S, SumKind Kind, class Sums>
 struct GradientGroup {
+  using T = Arithmetic<S>;
   const Block& block;
-  const T *x, *dy;
+  const S *x, *dy;
   const Centre<T>& centre;
 
   NORMKIT_INLINE void sum(Index g, Pack<T> (&lanes)[2][Pack<T>::width], int at) const {
     constexpr bool weighted = Kind == SumKind::weighted, dual = Kind == SumKind::dual;
     using Stat = std::conditional_t<dual, Elements<T>, Uniform<T>>;
     const SavedStatistics<T> statistics = centre.statistics;
-    SumGradients<T, Stat, Elements<T>, weighted, dual, Sums> body{};
+    SumGradients<S, Stat, Elements<T>, weighted, dual, Sums> body{};
     if constexpr (!dual) {
       body.mean = {Pack<T>::all(statistics.mean[g])};
       body.mean_lo = {Pack<T>::all(statistics.mean_lo[g])};
@@ -61,21 +63,22 @@ struct GradientGroup {
   }
 };
 
-template <class T, SumKind Kind>
-void sum_gradients_runs(const Block& block, const T* x, const T* dy, const Centre<T>& centre,
+template <class S, SumKind Kind, class T = Arithmetic<S>>
+void sum_gradients_runs(const Block& block, const S* x, const S* dy, const Centre<T>& centre,
                         GradientSums<T> out) noexcept {
   T sum[max_groups], sum_x[max_groups];
   if (is_short<T>(block))
-    sum_groups<T, 2>(block.groups, GradientGroup<T, Kind, ShortSums<T, 2>>{block, x, dy, centre}, {sum, sum_x});
+    sum_groups<T, 2>(block.groups, GradientGroup<S, Kind, ShortSums<T, 2>>{block, x, dy, centre}, {sum, sum_x});
   else
-    sum_groups<T, 2>(block.groups, GradientGroup<T, Kind, LaneSums<T, 2>>{block, x, dy, centre}, {sum, sum_x});
-  each_group<T>(block.groups, TakeSums<T>{block, x, dy, sum, sum_x, centre, out});
+    sum_groups<T, 2>(block.groups, GradientGroup<S, Kind, LaneSums<T, 2>>{block, x, dy, centre}, {sum, sum_x});
+  each_group<T>(block.groups, TakeSums<S>{block, x, dy, sum, sum_x, centre, out});
 }
 
 /// Registers of columns over several rows, which are added up among themselves before they go to the sums in L1.
-template <class T, SumKind Kind>
+template <class S, SumKind Kind>
 struct ColumnGradients {
-  const T *x, *dy;
+  using T = Arithmetic<S>;
+  const S *x, *dy;
   Index rows, stride, columns;
   Centre<T> centre;  // by element: from the first of these rows
   T *sum, *sum_x;
@@ -93,7 +96,7 @@ struct ColumnGradients {
     constexpr bool weighted = Kind == SumKind::weighted, dual = Kind == SumKind::dual;
     constexpr int width = Pack<T>::width;
     using Stat = std::conditional_t<dual, Uniform<T>, Elements<T>>;
-    SumGradients<T, Stat, Uniform<T>, weighted, dual, RowSums<T, sizeof...(P)>> row{};
+    SumGradients<S, Stat, Uniform<T>, weighted, dual, RowSums<T, sizeof...(P)>> row{};
     if constexpr (!dual) {
       row.mean = {centre.statistics.mean + c};
       row.mean_lo = {centre.statistics.mean_lo + c};
@@ -103,7 +106,7 @@ struct ColumnGradients {
       row.x = x + r * stride + c;
       row.dy = dy + r * stride + c;
       if (!dual && centre.asks)
-        ((begins_line(P) ? (prefetch(x + ask + P * width), prefetch(dy + ask + P * width)) : void()), ...);
+        ((begins_line<S>(P) ? (prefetch(x + ask + P * width), prefetch(dy + ask + P * width)) : void()), ...);
       if constexpr (dual) {
         row.mean = {Pack<T>::all(centre.statistics.mean[r])};
         row.mean_lo = {Pack<T>::all(centre.statistics.mean_lo[r])};
@@ -117,14 +120,14 @@ struct ColumnGradients {
   }
 };
 
-template <class T, SumKind Kind>
-void sum_gradients_lanes(const Block& block, const T* x, const T* dy, const Centre<T>& centre,
+template <class S, SumKind Kind, class T = Arithmetic<S>>
+void sum_gradients_lanes(const Block& block, const S* x, const S* dy, const Centre<T>& centre,
                          GradientSums<T> out) noexcept {
   T sum[max_groups], sum_x[max_groups];
   for (Index c = 0; c < block.groups; ++c) sum[c] = sum_x[c] = T(0);
   for (Index r = 0; r < block.planes; r += rows_at_once) {
     const Index at = r * block.plane_stride;
-    ColumnGradients<T, Kind> body{x + at,
+    ColumnGradients<S, Kind> body{x + at,
                                   dy + at,
                                   least(rows_at_once, block.planes - r),
                                   block.plane_stride,
@@ -134,16 +137,17 @@ void sum_gradients_lanes(const Block& block, const T* x, const T* dy, const Cent
                                   sum_x};
     each_column<T>(block.groups, body);
   }
-  each_group<T>(block.groups, TakeSums<T>{block, x, dy, sum, sum_x, centre, out});
+  each_group<T>(block.groups, TakeSums<S>{block, x, dy, sum, sum_x, centre, out});
 }
 
 /// In place of a term that there is not.
 struct Absent {};
 
-template <class T, class Group, class Weight>
+template <class S, class Group, class Weight, bool Adds>
 struct GradientOfInput {
-  const T *x, *dy;
-  T* dx;
+  using T = Arithmetic<S>;
+  const S *x, *dy, *added;
+  S* dx;
   Group mean, mean_lo, mean_dy, slope, scale;
   Weight weight;
   Index ahead;
@@ -159,8 +163,11 @@ struct GradientOfInput {
     if constexpr (Out != Output::cached) {
       prefetch(x + i + ahead);
       prefetch(dy + i + ahead);
+      if constexpr (Adds) prefetch(added + i + ahead);
     }
-    put<Whole, Out>(d * scale.template at<Whole>(i, n), dx + i, n);
+    d = d * scale.template at<Whole>(i, n);
+    if constexpr (Adds) d = d + load<Whole>(added + i, n, zero);
+    put<Whole, Out>(d, dx + i, n);
   }
 };
 
@@ -185,34 +192,39 @@ NORMKIT_INLINE auto weight_of_row(const T* weight, Index element) {
     return Absent{};
 }
 
-template <class T, Output Out, WeightBy By>
-void input_gradient_runs(const Block& block, const T* x, const T* dy, const InputGradient<T>& terms, T* dx) noexcept {
+template <class S, Output Out, WeightBy By, bool Adds, class T = Arithmetic<S>>
+void input_gradient_runs(const Block& block, const S* x, const S* dy, const S* added, const InputGradient<T>& terms,
+                         S* dx) noexcept {
   for (Index p = 0; p < block.planes; ++p)
     for (Index g = 0; g < block.groups; ++g) {
       const Index at = g * block.group_stride + p * block.plane_stride;
       const auto weight = weight_of_run<T, By>(terms.weight, g, p * block.plane_elements);
-      GradientOfInput<T, Uniform<T>, std::remove_const_t<decltype(weight)>> body{x + at,
-                                                                                 dy + at,
-                                                                                 dx + at,
-                                                                                 {Pack<T>::all(terms.mean[g])},
-                                                                                 {Pack<T>::all(terms.mean_lo[g])},
-                                                                                 {Pack<T>::all(terms.mean_dy[g])},
-                                                                                 {Pack<T>::all(terms.slope[g])},
-                                                                                 {Pack<T>::all(terms.scale[g])},
-                                                                                 weight,
-                                                                                 terms.ahead};
+      GradientOfInput<S, Uniform<T>, std::remove_const_t<decltype(weight)>, Adds> body{x + at,
+                                                                                       dy + at,
+                                                                                       Adds ? added + at : nullptr,
+                                                                                       dx + at,
+                                                                                       {Pack<T>::all(terms.mean[g])},
+                                                                                       {Pack<T>::all(terms.mean_lo[g])},
+                                                                                       {Pack<T>::all(terms.mean_dy[g])},
+                                                                                       {Pack<T>::all(terms.slope[g])},
+                                                                                       {Pack<T>::all(terms.scale[g])},
+                                                                                       weight,
+                                                                                       terms.ahead};
       each_pack_into<Out>(body.dx, block.length, body);
     }
 }
 
-template <class T, Output Out, WeightBy By>
-void input_gradient_lanes(const Block& block, const T* x, const T* dy, const InputGradient<T>& terms, T* dx) noexcept {
+template <class S, Output Out, WeightBy By, bool Adds, class T = Arithmetic<S>>
+void input_gradient_lanes(const Block& block, const S* x, const S* dy, const S* added, const InputGradient<T>& terms,
+                          S* dx) noexcept {
   for (Index p = 0; p < block.planes; ++p) {
     const Index at = p * block.plane_stride;
     const auto weight = weight_of_row<T, By>(terms.weight, p);
-    GradientOfInput<T, Elements<T>, std::remove_const_t<decltype(weight)>> body{
-        x + at,          dy + at,       dx + at,       {terms.mean}, {terms.mean_lo},
-        {terms.mean_dy}, {terms.slope}, {terms.scale}, weight,       terms.ahead};
+    GradientOfInput<S, Elements<T>, std::remove_const_t<decltype(weight)>, Adds> body{
+        x + at,          dy + at,       Adds ? added + at : nullptr,
+        dx + at,         {terms.mean},  {terms.mean_lo},
+        {terms.mean_dy}, {terms.slope}, {terms.scale},
+        weight,          terms.ahead};
     each_pack_into<Out>(body.dx, block.groups, body);
   }
 }

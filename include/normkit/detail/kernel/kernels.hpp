@@ -30,6 +30,7 @@ namespace normkit::detail::scalar {
 // clang-format off
 #define NORMKIT_PACK_BYTES 0
 #include <normkit/detail/simd/begin.inl.hpp>
+#include <normkit/detail/simd/convert.inl.hpp>
 #include <normkit/detail/simd/wide.inl.hpp>
 #include <normkit/detail/simd/range.inl.hpp>
 #include <normkit/detail/simd/shifted.inl.hpp>
@@ -54,10 +55,10 @@ namespace normkit::detail::baseline {
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,f16c"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2")
+#pragma GCC target("avx2,f16c")
 #pragma GCC optimize("fp-contract=off")
 #endif
 #define NORMKIT_PACK_BYTES 32
@@ -101,25 +102,25 @@ namespace normkit::detail::avx512 {
 namespace normkit::detail {
 
 /// The kernels of an instruction set, which the CPU must have.
-template <Scalar T>
-const Kernels<T>& kernels([[maybe_unused]] Isa isa) noexcept {
+template <Stored S>
+const Kernels<S>& kernels([[maybe_unused]] Isa isa) noexcept {
 #if defined(__x86_64__) && defined(__GNUC__)
   switch (isa) {
     case Isa::avx512:
-      return avx512::kernels<T>;
+      return avx512::kernels<S>;
     case Isa::avx2:
-      return avx2::kernels<T>;
+      return avx2::kernels<S>;
     case Isa::baseline:
       break;
   }
 #endif
-  return baseline::kernels<T>;
+  return baseline::kernels<S>;
 }
 
 /// The kernels of the instruction set in use.
-template <Scalar T>
-const Kernels<T>& kernels() noexcept {
-  return kernels<T>(active_isa());
+template <Stored S>
+const Kernels<S>& kernels() noexcept {
+  return kernels<S>(active_isa());
 }
 
 }  // namespace normkit::detail

@@ -12,9 +12,9 @@ NORMKIT_INLINE Pack<T> term_of(Pack<T> x, [[maybe_unused]] Pack<T> pivot) {
     return x * x;
 }
 
-template <class T, class Sums, About A>
+template <class S, class T, class Sums, About A>
 struct SumTerms {
-  const T* x;
+  const S* x;
   Pack<T> pivot;
   Sums sums;
 
@@ -25,9 +25,9 @@ struct SumTerms {
   }
 };
 
-template <class T, class Sums>
+template <class S, class T, class Sums>
 struct SquaresAround {
-  const T* x;
+  const S* x;
   Pack<T> mean;
   Sums sums;  // of the differences, of their squares
 
@@ -41,14 +41,15 @@ struct SquaresAround {
 };
 
 /// All planes of one group.
-template <class T, template <class, int> class Sums, About A>
+template <class S, template <class, int> class Sums, About A>
 struct SumGroup {
+  using T = Arithmetic<S>;
   const Block& block;
-  const T* x;
+  const S* x;
 
   NORMKIT_INLINE void sum(Index g, Pack<T> (&lanes)[1][Pack<T>::width], int at) const {
-    const T* const first = x + g * block.group_stride;
-    SumTerms<T, Sums<T, 1>, A> terms{nullptr, A == About::mean ? Pack<T>::all(*first) : Pack<T>::zero(), {}};
+    const S* const first = x + g * block.group_stride;
+    SumTerms<S, T, Sums<T, 1>, A> terms{nullptr, A == About::mean ? Pack<T>::all(value(*first)) : Pack<T>::zero(), {}};
     for (Index p = 0; p < block.planes; ++p) {
       terms.x = first + p * block.plane_stride;
       each_pack<T, lane_packs>(block.length, terms);
@@ -57,13 +58,15 @@ struct SumGroup {
   }
 };
 
-template <class T, template <class, int> class Sums>
+template <class S, template <class, int> class Sums>
 struct SquareGroup {
+  using T = Arithmetic<S>;
   const Block& block;
-  const T *x, *mean;
+  const S* x;
+  const T* mean;
 
   NORMKIT_INLINE void sum(Index g, Pack<T> (&lanes)[2][Pack<T>::width], int at) const {
-    SquaresAround<T, Sums<T, 2>> around{nullptr, Pack<T>::all(mean[g]), {}};
+    SquaresAround<S, T, Sums<T, 2>> around{nullptr, Pack<T>::all(mean[g]), {}};
     for (Index p = 0; p < block.planes; ++p) {
       around.x = x + g * block.group_stride + p * block.plane_stride;
       each_pack<T, lane_packs>(block.length, around);
@@ -73,40 +76,40 @@ struct SquareGroup {
   }
 };
 
-template <class T, template <class, int> class Sums>
-NORMKIT_INLINE void sum_runs(const Block& block, const T* x, T* mean, T* sum, T* squares) {
+template <class S, template <class, int> class Sums, class T>
+NORMKIT_INLINE void sum_runs(const Block& block, const S* x, T* mean, T* sum, T* squares) {
   NORMKIT_EXACT
   const T n = static_cast<T>(block.elements());
-  sum_groups<T, 1>(block.groups, SumGroup<T, Sums, About::mean>{block, x}, {sum});
-  for (Index g = 0; g < block.groups; ++g) mean[g] = x[g * block.group_stride] + sum[g] / n;
-  sum_groups<T, 2>(block.groups, SquareGroup<T, Sums>{block, x, mean}, {sum, squares});
+  sum_groups<T, 1>(block.groups, SumGroup<S, Sums, About::mean>{block, x}, {sum});
+  for (Index g = 0; g < block.groups; ++g) mean[g] = value(x[g * block.group_stride]) + sum[g] / n;
+  sum_groups<T, 2>(block.groups, SquareGroup<S, Sums>{block, x, mean}, {sum, squares});
 }
 
-template <class T>
-void moments_runs(const Block& block, const T* x, Moments<T> out) noexcept {
+template <class S, class T = Arithmetic<S>>
+void moments_runs(const Block& block, const S* x, Moments<T> out) noexcept {
   T mean[max_groups], sum[max_groups], squares[max_groups];
   if (is_short<T>(block))
-    sum_runs<T, ShortSums>(block, x, mean, sum, squares);
+    sum_runs<S, ShortSums>(block, x, mean, sum, squares);
   else
-    sum_runs<T, LaneSums>(block, x, mean, sum, squares);
-  each_group<T>(block.groups, CentreMoments<T>{block, x, mean, sum, squares, out});
+    sum_runs<S, LaneSums>(block, x, mean, sum, squares);
+  each_group<T>(block.groups, CentreMoments<S>{block, x, mean, sum, squares, out});
 }
 
-template <class T>
-void squares_runs(const Block& block, const T* x, Moments<T> out) noexcept {
+template <class S, class T = Arithmetic<S>>
+void squares_runs(const Block& block, const S* x, Moments<T> out) noexcept {
   T squares[max_groups];
   if (is_short<T>(block))
-    sum_groups<T, 1>(block.groups, SumGroup<T, ShortSums, About::zero>{block, x}, {squares});
+    sum_groups<T, 1>(block.groups, SumGroup<S, ShortSums, About::zero>{block, x}, {squares});
   else
-    sum_groups<T, 1>(block.groups, SumGroup<T, LaneSums, About::zero>{block, x}, {squares});
-  each_group<T>(block.groups, TakeSquares<T>{block, x, squares, out});
+    sum_groups<T, 1>(block.groups, SumGroup<S, LaneSums, About::zero>{block, x}, {squares});
+  each_group<T>(block.groups, TakeSquares<S>{block, x, squares, out});
 }
 
 /// Adds up to `rows` rows to the column sums, which stay in L1 between calls, so that memory is walked in its own order.
 /// The rows are added up among themselves first: 64 rows round 8 + 8 times rather than 64, at no cost.
-template <class T, About A>
+template <class S, class T, About A>
 struct ColumnSums {
-  const T* x;
+  const S* x;
   Index rows, stride;
   const T* pivot;  // about the mean
   T* sum;
@@ -119,16 +122,16 @@ struct ColumnSums {
     Pack<T> k[] = {(static_cast<void>(P), zero)...}, s[] = {(static_cast<void>(P), zero)...};
     if constexpr (A == About::mean) ((k[P] = load<Whole>(pivot + c + P * width, n, zero)), ...);
     for (Index r = 0; r < rows; ++r) {
-      const T* const row = x + r * stride + c;
+      const S* const row = x + r * stride + c;
       ((s[P] = s[P] + term_of<A>(load<Whole>(row + P * width, n, k[P]), k[P])), ...);
     }
     (add_to<Whole>(sum + c + P * width, n, s[P]), ...);
   }
 };
 
-template <class T>
+template <class S, class T>
 struct ColumnSquares {
-  const T* x;
+  const S* x;
   Index rows, stride, ahead;
   const T* mean;
   T *sum, *squares;
@@ -140,9 +143,9 @@ struct ColumnSquares {
     const Pack<T> zero = Pack<T>::zero(), m[] = {load<Whole>(mean + c + P * width, n, zero)...};
     Pack<T> s[] = {(static_cast<void>(P), zero)...}, q[] = {(static_cast<void>(P), zero)...};
     for (Index r = 0; r < rows; ++r) {
-      const T* const row = x + r * stride + c;
+      const S* const row = x + r * stride + c;
       const Pack<T> d[] = {(load<Whole>(row + P * width, n, m[P]) - m[P])...};
-      ((begins_line(P) ? prefetch(row + P * width + ahead) : void()), ...);
+      ((begins_line<S>(P) ? prefetch(row + P * width + ahead) : void()), ...);
       ((s[P] = s[P] + d[P]), ...);
       ((q[P] = q[P] + d[P] * d[P]), ...);
     }
@@ -151,9 +154,9 @@ struct ColumnSquares {
   }
 };
 
-template <class T, About A>
-NORMKIT_INLINE void sum_columns(const Block& block, const T* x, const T* pivot, T* sum) {
-  ColumnSums<T, A> sums{x, 0, block.plane_stride, pivot, sum};
+template <About A, class S, class T>
+NORMKIT_INLINE void sum_columns(const Block& block, const S* x, const T* pivot, T* sum) {
+  ColumnSums<S, T, A> sums{x, 0, block.plane_stride, pivot, sum};
   for (Index r = 0; r < block.planes; r += rows_at_once) {
     sums.x = x + r * block.plane_stride;
     sums.rows = least(rows_at_once, block.planes - r);
@@ -161,33 +164,33 @@ NORMKIT_INLINE void sum_columns(const Block& block, const T* x, const T* pivot, 
   }
 }
 
-template <class T>
-void moments_lanes(const Block& block, const T* x, Moments<T> out) noexcept {
+template <class S, class T = Arithmetic<S>>
+void moments_lanes(const Block& block, const S* x, Moments<T> out) noexcept {
   NORMKIT_EXACT
   T pivot[max_groups], mean[max_groups], sum[max_groups], squares[max_groups];
   const T n = static_cast<T>(block.planes);
   for (Index c = 0; c < block.groups; ++c) {
-    pivot[c] = x[c];
+    pivot[c] = value(x[c]);
     sum[c] = T(0);
   }
-  sum_columns<T, About::mean>(block, x, pivot, sum);
+  sum_columns<About::mean>(block, x, pivot, sum);
   for (Index c = 0; c < block.groups; ++c) {
     mean[c] = pivot[c] + sum[c] / n;
     sum[c] = squares[c] = T(0);
   }
-  ColumnSquares<T> second{x, 0, block.plane_stride, block.planes * block.plane_stride, mean, sum, squares};
+  ColumnSquares<S, T> second{x, 0, block.plane_stride, block.planes * block.plane_stride, mean, sum, squares};
   for (Index r = 0; r < block.planes; r += rows_at_once) {
     second.x = x + r * block.plane_stride;
     second.rows = least(rows_at_once, block.planes - r);
     each_column<T>(block.groups, second);
   }
-  each_group<T>(block.groups, CentreMoments<T>{block, x, mean, sum, squares, out});
+  each_group<T>(block.groups, CentreMoments<S>{block, x, mean, sum, squares, out});
 }
 
-template <class T>
-void squares_lanes(const Block& block, const T* x, Moments<T> out) noexcept {
+template <class S, class T = Arithmetic<S>>
+void squares_lanes(const Block& block, const S* x, Moments<T> out) noexcept {
   T squares[max_groups];
   for (Index c = 0; c < block.groups; ++c) squares[c] = T(0);
-  sum_columns<T, About::zero>(block, x, nullptr, squares);
-  each_group<T>(block.groups, TakeSquares<T>{block, x, squares, out});
+  sum_columns<About::zero>(block, x, static_cast<const T*>(nullptr), squares);
+  each_group<T>(block.groups, TakeSquares<S>{block, x, squares, out});
 }

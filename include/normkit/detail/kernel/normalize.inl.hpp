@@ -21,10 +21,11 @@ struct Elements {
 
 /// `Group` and `Element` say how a term that goes by group or by element varies along the walk: along a run the group's
 /// are uniform, across lanes the element's are.
-template <class T, class Group, class Element, bool Weight, bool Bias>
+template <class S, class Group, class Element, bool Weight, bool Bias>
 struct Normalize {
-  const T* x;
-  T* y;
+  using T = Arithmetic<S>;
+  const S* x;
+  S* y;
   Group mean, mean_lo, scale, shift;
   Element weight, bias;
   Index ahead;
@@ -62,13 +63,13 @@ void one_plus(Index count, const T* weight, T* out) noexcept {
   each_pack_into<Output::cached>(out, count, body);
 }
 
-template <class T, Output Out, bool Weight, bool Bias>
-void normalize_runs(const Block& block, const T* x, const Normalization<T>& terms, T* y) noexcept {
+template <class S, Output Out, bool Weight, bool Bias, class T = Arithmetic<S>>
+void normalize_runs(const Block& block, const S* x, const Normalization<T>& terms, S* y) noexcept {
   using Group = Uniform<T>;
   for (Index p = 0; p < block.planes; ++p)
     for (Index g = 0; g < block.groups; ++g) {
       const Index at = g * block.group_stride + p * block.plane_stride, element = p * block.plane_elements;
-      Normalize<T, Group, Elements<T>, Weight, Bias> body{x + at,
+      Normalize<S, Group, Elements<T>, Weight, Bias> body{x + at,
                                                           y + at,
                                                           {Pack<T>::all(terms.mean[g])},
                                                           {Pack<T>::all(terms.mean_lo[g])},
@@ -85,12 +86,13 @@ void normalize_runs(const Block& block, const T* x, const Normalization<T>& term
 /// evaluation, rows of 64 0.87, rows of 256 1.2 to 1.6.
 template <class T>
 inline constexpr Index narrow_row = 256 / static_cast<Index>(sizeof(T));
-template <class T>
+template <class S>
 struct NormalizeDown {
+  using T = Arithmetic<S>;
   const Block& block;
-  const T* x;
+  const S* x;
   const Normalization<T>& terms;
-  T* y;
+  S* y;
 
   template <bool Whole>
   static NORMKIT_INLINE Uniform<T> of_group(const T* values, Index n) {
@@ -100,7 +102,7 @@ struct NormalizeDown {
   template <bool Whole, int... P>
   NORMKIT_INLINE void step(Index c, Index n, std::integer_sequence<int, P...>) {
     constexpr int width = Pack<T>::width;
-    Normalize<T, Uniform<T>, Uniform<T>, false, false> down[] = {{x + c + P * width,
+    Normalize<S, Uniform<T>, Uniform<T>, false, false> down[] = {{x + c + P * width,
                                                                   y + c + P * width,
                                                                   of_group<Whole>(terms.mean + c + P * width, n),
                                                                   of_group<Whole>(terms.mean_lo + c + P * width, n),
@@ -114,17 +116,17 @@ struct NormalizeDown {
   }
 };
 
-template <class T, Output Out, bool Weight, bool Bias>
-void normalize_lanes(const Block& block, const T* x, const Normalization<T>& terms, T* y) noexcept {
+template <class S, Output Out, bool Weight, bool Bias, class T = Arithmetic<S>>
+void normalize_lanes(const Block& block, const S* x, const Normalization<T>& terms, S* y) noexcept {
   if constexpr (Out == Output::cached && !Weight && !Bias)
     if (block.groups <= narrow_row<T>) {
-      NormalizeDown<T> body{block, x, terms, y};
+      NormalizeDown<S> body{block, x, terms, y};
       return each_column<T>(block.groups, body);
     }
   using Group = Elements<T>;
   for (Index p = 0; p < block.planes; ++p) {
     const Index at = p * block.plane_stride;
-    Normalize<T, Group, Uniform<T>, Weight, Bias> body{x + at,
+    Normalize<S, Group, Uniform<T>, Weight, Bias> body{x + at,
                                                        y + at,
                                                        {terms.mean},
                                                        {terms.mean_lo},

@@ -1,7 +1,7 @@
 // The steps of steps.hpp one group at a time, and what becomes of a group for which the formula gives up. Compiled once.
 
-template <class T>
-NORMKIT_RARE void carefully(const CentreMoments<T>& step, Index g) {
+template <class S, class T>
+NORMKIT_RARE void carefully(const CentreMoments<S, T>& step, Index g) {
   const Moments<T> out = step.out.from(g);
   if (step.squares[g] != T(0) || !is_constant(step.block, g, step.x))
     return careful_moments(step.block, g, step.x, out);
@@ -10,8 +10,8 @@ NORMKIT_RARE void carefully(const CentreMoments<T>& step, Index g) {
   *out.exponent = 0;
 }
 
-template <class T>
-NORMKIT_RARE void carefully(const TakeSquares<T>& step, Index g) {
+template <class S, class T>
+NORMKIT_RARE void carefully(const TakeSquares<S, T>& step, Index g) {
   careful_squares(step.block, g, step.x, step.out.from(g));
 }
 
@@ -20,8 +20,8 @@ NORMKIT_RARE void carefully(const MergeMoments<T>& step, Index g) {
   merge_carefully<T>(step.into.from(g), step.other.from(g), step.share, step.weight);
 }
 
-template <class T>
-NORMKIT_RARE void carefully(const TakeSums<T>& step, Index g) {
+template <class S, class T>
+NORMKIT_RARE void carefully(const TakeSums<S, T>& step, Index g) {
   const Centre<T>& centre = step.centre;
   const bool is_dual = centre.is_dual();
   const SavedStatistics<T> statistics = is_dual ? centre.statistics : centre.statistics.from(g);

@@ -23,3 +23,27 @@ bool round_rstd(Index statistics, SavedStatistics<T> saved, T* rstd) noexcept {
   }
   return careful;
 }
+
+/// What evaluation multiplies each channel by, and what it then adds: rstd * weight, and bias - mean * scale. Null: 1 and 0.
+template <class T>
+void scale_and_shift(Index channels, const T* mean, const T* var, double eps, const T* weight, const T* bias,
+                     double* scale, double* shift) noexcept {
+  NORMKIT_EXACT
+  for (Index c = 0; c < channels; ++c) {
+    scale[c] = reciprocal_sqrt(static_cast<double>(var[c]) + eps) * (weight ? static_cast<double>(weight[c]) : 1.0);
+    shift[c] = (bias ? static_cast<double>(bias[c]) : 0.0) - static_cast<double>(mean[c]) * scale[c];
+  }
+}
+
+/// out * scale + shift, rounded once.
+template <class T>
+T scaled_and_shifted(T value, double scale, double shift) noexcept {
+  NORMKIT_EXACT
+  return static_cast<T>(static_cast<double>(value) * scale + shift);
+}
+
+/// sum + a * b
+inline double added_product(double sum, double a, double b) noexcept {
+  NORMKIT_EXACT
+  return sum + a * b;
+}

@@ -2,8 +2,8 @@
 // over Lanes (simd/groups.inl.hpp), for groups from g on. Each returns false, with nothing stored, where some of them is
 // to be done carefully.
 
-template <class Lanes, class T>
-NORMKIT_INLINE bool ordinarily(const CentreMoments<T>& step, Index g) {
+template <class Lanes, class S, class T>
+NORMKIT_INLINE bool ordinarily(const CentreMoments<S, T>& step, Index g) {
   NORMKIT_EXACT
   using N = typename Lanes::Number;
   const auto squares = Lanes::load(step.squares + g);
@@ -18,8 +18,8 @@ NORMKIT_INLINE bool ordinarily(const CentreMoments<T>& step, Index g) {
   return true;
 }
 
-template <class Lanes, class T>
-NORMKIT_INLINE bool ordinarily(const TakeSquares<T>& step, Index g) {
+template <class Lanes, class S, class T>
+NORMKIT_INLINE bool ordinarily(const TakeSquares<S, T>& step, Index g) {
   const auto squares = Lanes::load(step.squares + g), zero = all<typename Lanes::Real>(0.0);
   if (!every(ordinary<T>(squares))) return false;
   Lanes::store(zero, step.out.pivot + g);
@@ -46,8 +46,8 @@ NORMKIT_INLINE bool ordinarily(const MergeMoments<T>& step, Index g) {
   return true;
 }
 
-template <class Lanes, class T>
-NORMKIT_INLINE bool ordinarily(const TakeSums<T>& step, Index g) {
+template <class Lanes, class S, class T>
+NORMKIT_INLINE bool ordinarily(const TakeSums<S, T>& step, Index g) {
   const auto sum = Lanes::load(step.sum + g), sum_x = Lanes::load(step.sum_x + g);
   const Centre<T>& centre = step.centre;
   if (centre.careful || (!centre.is_dual() && !none<Lanes>(centre.statistics.exponent + g)) ||

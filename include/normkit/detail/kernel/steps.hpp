@@ -15,19 +15,21 @@ struct CarefulMeans;
 /// Moments of each group of a block from the sums around its first mean: of x - mean, and of its square. The corrected
 /// two-pass formula (Chan, Golub, LeVeque 1983): without the correction 9 % of ordinary float outputs would be off by more
 /// than 4 u. A group whose squares overflow or underflow in T is done again, carefully.
-template <Scalar T>
+template <Stored S, Scalar T = Arithmetic<S>>
 struct CentreMoments {
   const Block& block;
-  const T *x, *mean, *sum, *squares;
+  const S* x;
+  const T *mean, *sum, *squares;
   Moments<T> out;
 };
 
 /// Moments of each group of a block about zero, from the sum of its squares. A group whose squares overflow or underflow
 /// in T is done again, carefully.
-template <Scalar T>
+template <Stored S, Scalar T = Arithmetic<S>>
 struct TakeSquares {
   const Block& block;
-  const T *x, *squares;
+  const S* x;
+  const T* squares;
   Moments<T> out;
 };
 
@@ -40,10 +42,11 @@ struct MergeMoments {
 
 /// The sums of a block as the kernels have made them. A group whose products overflow or underflow in T is done again,
 /// carefully, and so is one whose statistics have an exponent.
-template <Scalar T>
+template <Stored S, Scalar T = Arithmetic<S>>
 struct TakeSums {
   const Block& block;
-  const T *x, *dy, *sum, *sum_x;
+  const S *x, *dy;
+  const T *sum, *sum_x;
   const Centre<T>& centre;
   GradientSums<T> out;
 };
@@ -78,7 +81,8 @@ struct StatisticsFrom {
   Statistics<T> out;
 };
 
-/// running = keep * running + momentum * batch, with keep = 1 - momentum and the unbiased variance m2 / freedom.
+/// running = keep * running + momentum * batch, with keep = 1 - momentum and the variance m2 / freedom: the count, or unbiased
+/// one less.
 template <Scalar T>
 struct UpdateRunning {
   Moments<T> moments;

@@ -61,11 +61,11 @@ void statistics_from(Index groups, const Given* mean, const Given* var, double e
 }
 
 template <class T>
-void update_running(Index groups, Moments<T> moments, Index n, double momentum, T* running_mean,
+void update_running(Index groups, Moments<T> moments, Index freedom, double momentum, T* running_mean,
                     T* running_var) noexcept {
   NORMKIT_EXACT
-  const Wide<T> m = widen<T>(momentum), keep = widen<T>(1.0) - m, freedom = widen<T>(static_cast<double>(n - 1));
-  each_group<T>(groups, UpdateRunning<T>{moments, keep, m, freedom, running_mean, running_var});
+  const Wide<T> m = widen<T>(momentum), keep = widen<T>(1.0) - m, divisor = widen<T>(static_cast<double>(freedom));
+  each_group<T>(groups, UpdateRunning<T>{moments, keep, m, divisor, running_mean, running_var});
 }
 
 template <class T>

@@ -8,13 +8,15 @@ namespace normkit::detail {
 enum Walk : int { runs = 0, lanes = 1 };
 
 /// The kernels that write an output of x's shape.
-template <Scalar T>
+template <Stored S>
 struct Maps {
-  using NormalizeOf = void (*)(const Block&, const T* x, const Normalization<T>&, T* y) noexcept;
-  using GradientOf = void (*)(const Block&, const T* x, const T* dy, const InputGradient<T>&, T* dx) noexcept;
+  using T = Arithmetic<S>;
+  using NormalizeOf = void (*)(const Block&, const S* x, const Normalization<T>&, S* y) noexcept;
+  using GradientOf = void (*)(const Block&, const S* x, const S* dy, const S* added, const InputGradient<T>&,
+                              S* dx) noexcept;
 
-  NormalizeOf normalize[2][4];  // [walk][has weight + 2 * has bias, both by element]
-  GradientOf gradient[2][3];    // [walk][WeightBy]
+  NormalizeOf normalize[2][4];   // [walk][has weight + 2 * has bias, both by element]
+  GradientOf gradient[2][3][2];  // [walk][WeightBy][something is added]
 };
 
 /// The steps between passes over data (steps.hpp), for neighbouring groups.
@@ -32,19 +34,23 @@ struct Steps {
   bool (*scale_of)(Index groups, SavedStatistics<T>, const T* weight, const T* bias, T* scale, bool* careful) noexcept;
   bool (*gradient_means)(Index groups, GradientSums<T>, Index n, SavedStatistics<T>, T* mean_dy, T* slope,
                          scalar::CarefulMeans<T>* kept, bool* careful) noexcept;
-  void (*update_running)(Index groups, Moments<T>, Index n, double momentum, T* running_mean, T* running_var) noexcept;
+  void (*update_running)(Index groups, Moments<T>, Index freedom, double momentum, T* running_mean,
+                         T* running_var) noexcept;
   void (*add_gradients)(Index groups, GradientSums<T>, const double* rstd, T* weight_grad, T* bias_grad) noexcept;
 };
 
 /// The kernels of one instruction set for one type. All are noexcept, allocate nothing and know no threads.
-template <Scalar T>
+template <Stored S>
 struct Kernels {
-  using MomentsOf = void (*)(const Block&, const T* x, Moments<T>) noexcept;
-  using SumsOf = void (*)(const Block&, const T* x, const T* dy, const Centre<T>&, GradientSums<T>) noexcept;
+  using T = Arithmetic<S>;
+  using MomentsOf = void (*)(const Block&, const S* x, Moments<T>) noexcept;
+  using AddOf = void (*)(const Block&, const S* a, const S* b, S* out) noexcept;
+  using SumsOf = void (*)(const Block&, const S* x, const S* dy, const Centre<T>&, GradientSums<T>) noexcept;
 
+  AddOf add[2];             // [walk]
   MomentsOf moments[2][2];  // [About][walk]
   SumsOf sums[2][3];        // [walk][SumKind]
-  Maps<T> maps[3];          // [Output]
+  Maps<S> maps[3];          // [Output]
   void (*one_plus)(Index count, const T* weight, T* out) noexcept;
   Steps<T> steps;
 };

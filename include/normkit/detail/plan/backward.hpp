@@ -14,14 +14,15 @@ struct ParameterSink {
 };
 
 /// The steps that all gradients share: sums of dy and dy * (x - mean) over groups.
-template <Scalar T>
+template <Stored S>
 struct SumsOfGradient {
+  using T = Arithmetic<S>;
   using Partial = GradientSums<T>;
 
-  const Kernels<T>& kernel;
+  const Kernels<S>& kernel;
   const Plan& plan;
   SavedStatistics<T> saved;
-  const T *x, *dy;
+  const S *x, *dy;
 
   void merge(Index groups, Partial into, Index, Partial other, Index) const noexcept {
     kernel.steps.merge_sums(groups, into, other);
@@ -41,10 +42,11 @@ struct SumsOfGradient {
 
 /// The gradient of the input where its own statistics were used, and those of parameters that go by group:
 ///   dx = rstd * weight * (dy - mean(dy) - xhat * mean(dy * xhat)),  dweight += sum(dy * xhat),  dbias += sum(dy)
-/// A weight by element multiplies dy first. dx may be null.
-template <Scalar T>
-struct GradientByBatch : SumsOfGradient<T> {
-  using typename SumsOfGradient<T>::Partial;
+/// A weight by element multiplies dy first. dx may be null, and so may what is added to it.
+template <Stored S>
+struct GradientByBatch : SumsOfGradient<S> {
+  using typename SumsOfGradient<S>::T;
+  using typename SumsOfGradient<S>::Partial;
   struct Coefficients {
     T mean_dy[max_groups], slope[max_groups], scale[max_groups];
     scalar::CarefulMeans<T> kept[max_groups];
@@ -54,8 +56,9 @@ struct GradientByBatch : SumsOfGradient<T> {
   About about;
   Affine<T> affine;
   ParameterSink<T> by_group;
-  T* dx;
-  Output output = output_of(this->plan, dx, this->x, this->dy);
+  S* dx;
+  const S* added = nullptr;  // to dx
+  Output output = output_of(this->plan, dx, this->x, this->dy, added);
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
     const BlockWeights<T> weight(this->kernel, affine, at);
@@ -82,32 +85,34 @@ struct GradientByBatch : SumsOfGradient<T> {
   }
   void map(const Tile& tile, const TileBlock& at, const Coefficients& c, Index ahead) const noexcept {
     if (!dx) return;
-    const Maps<T>& maps = this->kernel.maps[static_cast<int>(output)];
+    const Maps<S>& maps = this->kernel.maps[static_cast<int>(output)];
     const Index offset = tile.offset + at.offset;
     const SavedStatistics<T> statistics = this->saved.from(tile.first);
     const BlockWeights<T> weights(this->kernel, affine, at);
     const T* const weight = weights;
     const auto some = [&](Index from, Index count) noexcept {
       const Index start = offset + from * at.block.group_stride;
-      maps.gradient[this->plan.walk()][weight ? 1 : 0](
-          at.block.some(count), this->x + start, this->dy + start,
+      maps.gradient[this->plan.walk()][weight ? 1 : 0][added ? 1 : 0](
+          at.block.some(count), this->x + start, this->dy + start, added ? added + start : nullptr,
           {statistics.mean + from, statistics.mean_lo + from, c.mean_dy + from, c.slope + from, c.scale + from, weight,
            ahead},
           dx + start);
     };
     if (!c.any_careful) return some(0, tile.groups);
     in_parts(c.careful, tile.groups, some, [&](Index g) noexcept {
-      scalar::input_gradient_carefully<T>(
-          at.block, g, this->x + offset, this->dy + offset, statistics.from(g), c.kept[g],
-          {weight, WeightBy::element, affine.by_element ? nullptr : affine.weight_at(tile.first + g)}, dx + offset);
+      scalar::input_gradient_carefully<S>(
+          at.block, g, this->x + offset, this->dy + offset, added ? added + offset : nullptr, statistics.from(g),
+          c.kept[g], {weight, WeightBy::element, affine.by_element ? nullptr : affine.weight_at(tile.first + g)},
+          dx + offset);
     });
   }
 };
 
 /// The gradients of parameters that go by group, from given statistics: dweight += sum(dy * xhat), dbias += sum(dy).
-template <Scalar T>
-struct GradientOfParameters : SumsOfGradient<T> {
-  using typename SumsOfGradient<T>::Partial;
+template <Stored S>
+struct GradientOfParameters : SumsOfGradient<S> {
+  using typename SumsOfGradient<S>::T;
+  using typename SumsOfGradient<S>::Partial;
   struct Coefficients {};
 
   ParameterSink<T> by_group;
@@ -125,9 +130,10 @@ struct GradientOfParameters : SumsOfGradient<T> {
 
 /// The same for parameters that go by element of a group: sums over the dual view, whose groups are the parameters and
 /// whose elements are the statistics.
-template <Scalar T>
-struct GradientOfElements : SumsOfGradient<T> {
-  using typename SumsOfGradient<T>::Partial;
+template <Stored S>
+struct GradientOfElements : SumsOfGradient<S> {
+  using typename SumsOfGradient<S>::T;
+  using typename SumsOfGradient<S>::Partial;
   struct Coefficients {};
 
   const T* rstd;  // rounded to T
@@ -147,9 +153,10 @@ struct GradientOfElements : SumsOfGradient<T> {
 };
 
 /// The gradient of the input where the statistics were given: dx = dy * (rstd * weight), whatever x was.
-template <Scalar T>
-struct GradientByGiven : NormalizeMap<T> {
-  using typename NormalizeMap<T>::Coefficients;
+template <Stored S>
+struct GradientByGiven : NormalizeMap<S> {
+  using typename NormalizeMap<S>::T;
+  using typename NormalizeMap<S>::Coefficients;
 
   SavedStatistics<T> saved;
 

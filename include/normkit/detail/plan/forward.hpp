@@ -44,7 +44,8 @@ class TileParameter {
 template <Scalar T>
 class BlockWeights {
  public:
-  BlockWeights(const Kernels<T>& kernel, const Affine<T>& affine, const TileBlock& at) noexcept
+  template <Stored S>
+  BlockWeights(const Kernels<S>& kernel, const Affine<T>& affine, const TileBlock& at) noexcept
       : values_(affine.by_element ? affine.weight_at(at.element) : nullptr) {
     if (!values_ || !affine.zero_centred) return;
     kernel.one_plus(at.block.elements(), values_, sums_);
@@ -88,15 +89,16 @@ void in_parts(const bool* is_careful, Index groups, const Ordinary& ordinary, co
 }
 
 /// The part that all ways of normalizing share: from statistics to terms, and the map.
-template <Scalar T>
+template <Stored S>
 struct NormalizeMap {
+  using T = Arithmetic<S>;
   using Coefficients = NormalizeCoefficients<T>;
 
-  const Kernels<T>& kernel;
+  const Kernels<S>& kernel;
   const Cut& cut;
   Affine<T> affine;
-  const T* x;
-  T* y;
+  const S* x;
+  S* y;
   Output output = output_of(cut, y, x);
 
   /// The rest of the coefficients from the statistics that stand in them.
@@ -108,7 +110,7 @@ struct NormalizeMap {
   }
 
   void map(const Tile& tile, const TileBlock& at, const Coefficients& c, Index ahead) const noexcept {
-    const Maps<T>& maps = kernel.maps[static_cast<int>(output)];
+    const Maps<S>& maps = kernel.maps[static_cast<int>(output)];
     const Index offset = tile.offset + at.offset;
     const BlockWeights<T> weights(kernel, affine, at);
     const T* const weight = weights;
@@ -123,7 +125,7 @@ struct NormalizeMap {
     const TileParameter<T> group_weight(affine, affine.weight, cut.view(), tile);
     in_parts(c.careful, tile.groups, some, [&](Index g) noexcept {
       const T* const of_group = group_weight ? group_weight + g : nullptr;
-      scalar::normalize_carefully<T>(at.block, g, x + offset, c.statistics().from(g),
+      scalar::normalize_carefully<S>(at.block, g, x + offset, c.statistics().from(g),
                                      affine.by_element ? weight : of_group,
                                      affine.by_element ? bias
                                      : affine.bias     ? c.shift + g
@@ -151,13 +153,18 @@ struct RunningSink {
   T* mean = nullptr;
   T* var = nullptr;
   double momentum = 0.0;
+  bool unbiased = true;
+
+  /// What the sum of squares of so many elements is divided by.
+  Index freedom(Index count) const noexcept { return unbiased ? count - 1 : count; }
 };
 
 /// y from the statistics of x itself.
-template <Scalar T>
-struct NormalizeByBatch : NormalizeMap<T> {
+template <Stored S>
+struct NormalizeByBatch : NormalizeMap<S> {
+  using typename NormalizeMap<S>::T;
+  using typename NormalizeMap<S>::Coefficients;
   using Partial = Moments<T>;
-  using typename NormalizeMap<T>::Coefficients;
 
   About about;
   double eps;
@@ -177,43 +184,63 @@ struct NormalizeByBatch : NormalizeMap<T> {
   void commit(const Tile& tile, Partial moments, const Coefficients& c) const noexcept {
     keep(tile, c, saved);
     if (running.mean)
-      this->kernel.steps.update_running(tile.groups, moments, this->cut.view().count(), running.momentum,
-                                        running.mean + tile.first, running.var + tile.first);
+      this->kernel.steps.update_running(tile.groups, moments, running.freedom(this->cut.view().count()),
+                                        running.momentum, running.mean + tile.first, running.var + tile.first);
+  }
+};
+
+/// The same of x = first + second, which is written on the way.
+template <Stored S>
+struct NormalizeSum : NormalizeByBatch<S> {
+  using typename NormalizeByBatch<S>::Partial;
+  using typename NormalizeByBatch<S>::Coefficients;
+
+  const S *first, *second;
+  S* sum;
+
+  void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
+    const Index offset = tile.offset + at.offset;
+    this->kernel.add[this->cut.walk()](at.block, first + offset, second + offset, sum + offset);
+    NormalizeByBatch<S>::reduce(tile, at, into);
+  }
+  /// Nothing is asked for ahead of time: what is read next is not the sum.
+  void map(const Tile& tile, const TileBlock& at, const Coefficients& c, Index) const noexcept {
+    NormalizeByBatch<S>::map(tile, at, c, 0);
   }
 };
 
 template <Scalar T, class Given>
-void statistics_from(const Kernels<T>& kernel, Index groups, const Given* mean, const Given* var, double eps,
+void statistics_from(const Steps<T>& steps, Index groups, const Given* mean, const Given* var, double eps,
                      const Statistics<T>& out) noexcept {
   if constexpr (std::is_same_v<Given, T>)
-    kernel.steps.statistics_from(groups, mean, var, eps, out);
+    steps.statistics_from(groups, mean, var, eps, out);
   else
-    kernel.steps.statistics_from_wide(groups, mean, var, eps, out);
+    steps.statistics_from_wide(groups, mean, var, eps, out);
 }
 
 /// y from a mean and a variance that are given: running statistics (of T) or those of the core header (double).
-template <Scalar T, class Given>
-struct NormalizeByGiven : NormalizeMap<T> {
-  using typename NormalizeMap<T>::Coefficients;
+template <Stored S, class Given>
+struct NormalizeByGiven : NormalizeMap<S> {
+  using typename NormalizeMap<S>::Coefficients;
 
   double eps;
   const Given *mean, *var;
 
   void coefficients(const Tile& tile, Coefficients& out) const noexcept {
-    statistics_from(this->kernel, tile.groups, mean + tile.first, var + tile.first, eps, out.statistics());
+    statistics_from(this->kernel.steps, tile.groups, mean + tile.first, var + tile.first, eps, out.statistics());
     this->scale(tile, out);
   }
 };
 
 /// Mean and biased variance of each group, as numbers of type Result.
-template <Scalar T, class Result>
+template <Stored S, class Result>
 struct MeasureMoments {
-  using Partial = Moments<T>;
+  using Partial = Moments<Arithmetic<S>>;
   struct Coefficients {};
 
-  const Kernels<T>& kernel;
+  const Kernels<S>& kernel;
   const Plan& plan;
-  const T* x;
+  const S* x;
   Result *mean, *var;
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {

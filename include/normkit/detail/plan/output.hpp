@@ -17,11 +17,11 @@ inline constexpr Index streamed_bytes = Index{8} << 20;
 
 /// How an output is written: past the caches if it is large, and neither absent, nor in place of an input, which is in them
 /// already, nor of short runs, nor misaligned. It decides nothing but speed.
-template <Scalar T, class... Inputs>
-Output output_of(const Cut& cut, const T* out, const Inputs*... inputs) noexcept {
-  constexpr Index size = sizeof(T);
+template <Stored S, class... Inputs>
+Output output_of(const Cut& cut, const S* out, const Inputs*... inputs) noexcept {
+  constexpr Index size = sizeof(S);
   const Index shortest_run = cut.walk() == runs ? 1024 : 256;  // rows of 512 bytes took 1.5 times as long streamed
-  const bool is_aligned = std::bit_cast<std::uintptr_t>(out) % sizeof(T) == 0;
+  const bool is_aligned = std::bit_cast<std::uintptr_t>(out) % sizeof(S) == 0;
   const bool streams =
       out && cut.view().size() * size >= streamed_bytes && cut.run() * size >= shortest_run && is_aligned;
   if (cut.view().size() <= Plan::cached_elements) return Output::cached;

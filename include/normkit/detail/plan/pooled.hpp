@@ -10,8 +10,9 @@
 namespace normkit::detail {
 
 /// y from the statistics of each pool of x. Where `measured` is not null, it gets the moments of every group.
-template <Scalar T>
-struct NormalizeByPool : NormalizeByBatch<T> {
+template <Stored S>
+struct NormalizeByPool : NormalizeByBatch<S> {
+  using typename NormalizeByBatch<S>::T;
   Moments<T> measured;
 
   void prepare(const Tile& tile, Moments<T> moments) const noexcept {
@@ -22,9 +23,10 @@ struct NormalizeByPool : NormalizeByBatch<T> {
 /// The gradient of the input where the statistics were those of pools. With d = dy * weight, means over the pool:
 ///   dx = rstd * (d - mean(d) - xhat * mean(d * xhat))
 /// Where `summed` is not null, it gets the sums of dy and dy * xhat over every group.
-template <Scalar T>
-struct GradientByPool : SumsOfGradient<T> {
-  using typename SumsOfGradient<T>::Partial;
+template <Stored S>
+struct GradientByPool : SumsOfGradient<S> {
+  using typename SumsOfGradient<S>::T;
+  using typename SumsOfGradient<S>::Partial;
   struct Coefficients {
     T mean_dy[max_groups], slope[max_groups], scale[max_groups];
     T weight[max_groups], power[max_groups];  // the channel's weight as weight * power
@@ -33,7 +35,7 @@ struct GradientByPool : SumsOfGradient<T> {
   };
 
   Affine<T> affine;
-  T* dx;
+  S* dx;
   Partial summed;
   Output output = output_of(this->plan, dx, this->x, this->dy);
 
@@ -70,23 +72,23 @@ struct GradientByPool : SumsOfGradient<T> {
   void commit(const Tile&, Partial, const Coefficients&) const noexcept {}
   void map(const Tile& tile, const TileBlock& at, const Coefficients& c, Index ahead) const noexcept {
     if (!dx) return;
-    const Maps<T>& maps = this->kernel.maps[static_cast<int>(output)];
+    const Maps<S>& maps = this->kernel.maps[static_cast<int>(output)];
     const Index offset = tile.offset + at.offset;
     const SavedStatistics<T> statistics = this->saved.from(tile.first);
     const T* const weight = affine.weight ? c.weight : nullptr;
     const auto some = [&](Index from, Index count) noexcept {
       const Index start = offset + from * at.block.group_stride;
-      maps.gradient[this->plan.walk()][static_cast<int>(weight ? WeightBy::group : WeightBy::none)](
-          at.block.some(count), this->x + start, this->dy + start,
+      maps.gradient[this->plan.walk()][static_cast<int>(weight ? WeightBy::group : WeightBy::none)][0](
+          at.block.some(count), this->x + start, this->dy + start, nullptr,
           {statistics.mean + from, statistics.mean_lo + from, c.mean_dy + from, c.slope + from, c.scale + from,
            weight ? weight + from : nullptr, ahead},
           dx + start);
     };
     if (!c.any_careful) return some(0, tile.groups);
     in_parts(c.careful, tile.groups, some, [&](Index g) noexcept {
-      scalar::input_gradient_carefully<T>(
-          at.block, g, this->x + offset, this->dy + offset, statistics.from(g), c.kept[g],
-          {weight ? weight + g : nullptr, WeightBy::group, weight ? c.power + g : nullptr}, dx + offset);
+      scalar::input_gradient_carefully<S>(
+          at.block, g, this->x + offset, this->dy + offset, static_cast<const S*>(nullptr), statistics.from(g),
+          c.kept[g], {weight ? weight + g : nullptr, WeightBy::group, weight ? c.power + g : nullptr}, dx + offset);
     });
   }
 

@@ -144,9 +144,9 @@ std::size_t rows_bytes(const Plan& dual) noexcept {
 /// Whether run_by_rows can do a view and its dual, so that blocks of rows, x and dy of them, stay in cache: rows of 4096
 /// doubles, 2 MB, took 0.76 of the time of two passes. A single block is in cache for a second pass anyway, and its sums
 /// would need more memory than x itself.
-template <Scalar T>
+template <Stored S>
 bool fits_rows(const Plan& plan, const Plan& dual) noexcept {
-  constexpr Index most_bytes = Index{4} << 20, size = sizeof(T);
+  constexpr Index most_bytes = Index{4} << 20, size = sizeof(S);
   const Index rows = dual.block(dual.tile(0), 0).block.planes;
   return plan.walk() == runs && plan.view().outer == 1 && dual.blocks() > 1 &&
          2 * size * rows * plan.view().inner <= most_bytes;

@@ -11,79 +11,101 @@
 namespace normkit::detail {
 
 /// Of views with channels: room for the moments of every group, from which running statistics move.
-template <Scalar T>
+template <Stored S>
 std::size_t forward_bytes(const StatView& view) noexcept {
-  return view.channels.count ? PartialStore<Moments<T>>::bytes(view.stats())
-                             : chunk_bytes<NormalizeByBatch<T>>(Plan(view));
+  return view.channels.count ? PartialStore<Moments<Arithmetic<S>>>::bytes(view.stats())
+                             : chunk_bytes<NormalizeByBatch<S>>(Plan(view));
 }
 
 /// A forward pass with the statistics of x: of what, whereto. Sinks are null where nobody keeps what they are for.
-template <Scalar T>
+template <Stored S>
 struct ForwardCall {
+  using T = Arithmetic<S>;
   StatView view;
   About about;
   double eps;
   Affine<T> affine;
-  const T* x;
-  T* y;
+  const S* x;
+  S* y;
   Statistics<T> saved = {};
   RunningSink<T> running = {};
 };
 
+/// x = first + second, to be made on the way.
+template <Stored S>
+struct Addends {
+  const S *first, *second;
+  S* sum;
+};
+
 /// y from the statistics of x, of a view with channels. Running statistics move by the mean of those of the samples.
-template <Scalar T>
-void forward_by_pool(const Executor& execute, const ForwardCall<T>& call, std::byte* memory) noexcept {
+template <Stored S>
+void forward_by_pool(const Executor& execute, const ForwardCall<S>& call, std::byte* memory) noexcept {
+  using T = Arithmetic<S>;
   const Plan plan = pool_plan(call.view);
-  const Kernels<T>& kernel = kernels<T>();
+  const Kernels<S>& kernel = kernels<S>();
   const StatView& view = call.view;
   const Moments<T> measured = call.running.mean ? PartialStore<Moments<T>>::in(memory, view.stats()) : Moments<T>{};
-  const NormalizeByPool<T> op{{{kernel, plan, call.affine, call.x, call.y}, call.about, call.eps, call.saved, {}},
+  const NormalizeByPool<S> op{{{kernel, plan, call.affine, call.x, call.y}, call.about, call.eps, call.saved, {}},
                               measured};
   run_by_pool(plan, op, execute);
   if (!call.running.mean) return;
   fold_samples(view, measured, [&](Index groups, Moments<T> into, Index samples, Moments<T> more) noexcept {
     kernel.steps.average_moments(groups, into, samples, more);
   });
-  const Index channels = view.channels.count, freedom = view.stats() / channels * (view.count() - 1);
-  kernel.steps.update_running(channels, measured, freedom + 1, call.running.momentum, call.running.mean,
-                              call.running.var);
+  const Index channels = view.channels.count, freedom = view.stats() / channels * call.running.freedom(view.count());
+  kernel.steps.update_running(channels, measured, freedom, call.running.momentum, call.running.mean, call.running.var);
 }
 
 /// y from the statistics of x.
-template <Scalar T>
-void forward_by_batch(const Executor& execute, const ForwardCall<T>& call, std::byte* memory) noexcept {
+template <Stored S>
+void forward_by_batch(const Executor& execute, const ForwardCall<S>& call, std::byte* memory) noexcept {
   if (call.view.channels.count) return forward_by_pool(execute, call, memory);
   const Plan plan(call.view);
-  const NormalizeByBatch<T> op{
-      {kernels<T>(), plan, call.affine, call.x, call.y}, call.about, call.eps, call.saved, call.running};
+  const NormalizeByBatch<S> op{
+      {kernels<S>(), plan, call.affine, call.x, call.y}, call.about, call.eps, call.saved, call.running};
   reduce_and_map(plan, op, execute, memory);
 }
 
 /// The view of statistics that are given: of a view with channels, one for each channel.
 inline StatView given_view(const StatView& view) noexcept { return view.channels.count ? view.by_channel() : view; }
 
+/// y from the statistics of a sum, which is call.x; of a view without channels.
+template <Stored S>
+void forward_of_sum(const Executor& execute, const ForwardCall<S>& call, const Addends<S>& addends,
+                    std::byte* memory) noexcept {
+  const Plan plan(call.view);
+  NormalizeSum<S> op{
+      {{kernels<S>(), plan, call.affine, call.x, call.y}, call.about, call.eps, call.saved, call.running},
+      addends.first,
+      addends.second,
+      addends.sum};
+  op.output = output_of(plan, call.y, addends.first, addends.second);
+  reduce_and_map(plan, op, execute, memory);
+}
+
 /// y from a given mean and variance for each group, or for each channel.
-template <Scalar T, class Given>
-void forward_by_given(const Executor& execute, const StatView& view, const Affine<T>& affine, double eps,
-                      const Given* mean, const Given* var, const T* x, T* y) noexcept {
+template <Stored S, class Given>
+void forward_by_given(const Executor& execute, const StatView& view, const Affine<Arithmetic<S>>& affine, double eps,
+                      const Given* mean, const Given* var, const S* x, S* y) noexcept {
   const Pieces pieces(given_view(view), execute.threads());
-  const NormalizeByGiven<T, Given> op{{kernels<T>(), pieces, affine, x, y}, eps, mean, var};
+  const NormalizeByGiven<S, Given> op{{kernels<S>(), pieces, affine, x, y}, eps, mean, var};
   map_only(pieces, op, execute);
 }
 
 /// Mean and biased variance of each group.
-template <Scalar T, class Result>
-void measure_moments(const Executor& execute, const StatView& view, const T* x, Result* mean, Result* var,
+template <Stored S, class Result>
+void measure_moments(const Executor& execute, const StatView& view, const S* x, Result* mean, Result* var,
                      std::byte* memory) noexcept {
   const Plan plan(view);
-  const MeasureMoments<T, Result> op{kernels<T>(), plan, x, mean, var};
+  const MeasureMoments<S, Result> op{kernels<S>(), plan, x, mean, var};
   reduce_and_map(plan, op, execute, memory);
 }
 
 /// The statistics that a forward with a given mean and variance would have kept.
 template <Scalar T, class Given>
 void keep_given(Index groups, const Given* mean, const Given* var, double eps, const Statistics<T>& out) noexcept {
-  statistics_from(kernels<T>(), groups, mean, var, eps, out);
+  statistics_from(kernels<T>().steps, groups, mean, var, eps, out);
 }
 
 /// Room for rstd rounded to T, which parameters by element need on any number of threads.
@@ -93,46 +115,51 @@ std::size_t element_bytes(const StatView& view, bool by_element) noexcept {
 }
 
 /// The same and, where rows are done in one pass, room for their sums: all that one thread needs.
-template <Scalar T>
+template <Stored S>
 std::size_t lone_backward_bytes(const StatView& view, bool by_element) noexcept {
   if (!by_element) return 0;
   const Plan dual(view.dual());
-  return element_bytes<T>(view, true) + (fits_rows<T>(Plan(view), dual) ? rows_bytes<GradientOfElements<T>>(dual) : 0);
+  return element_bytes<Arithmetic<S>>(view, true) +
+         (fits_rows<S>(Plan(view), dual) ? rows_bytes<GradientOfElements<S>>(dual) : 0);
 }
 
 /// The same and, where chunks can be shared, room for the sums over groups or over the dual view. Of views with channels, room
 /// for the sums of every group, which the gradients of their parameters are made of, or for those of given statistics.
-template <Scalar T>
+template <Stored S>
 std::size_t backward_bytes(const StatView& view, bool by_element) noexcept {
   if (view.channels.count)
-    return std::max(PartialStore<GradientSums<T>>::bytes(view.stats()),
-                    chunk_bytes<GradientOfParameters<T>>(Plan(view.by_channel())));
-  const std::size_t sums = chunk_bytes<GradientByBatch<T>>(Plan(view));
+    return std::max(PartialStore<GradientSums<Arithmetic<S>>>::bytes(view.stats()),
+                    chunk_bytes<GradientOfParameters<S>>(Plan(view.by_channel())));
+  const std::size_t sums = chunk_bytes<GradientByBatch<S>>(Plan(view));
   if (!by_element) return sums;
-  const std::size_t elements = element_bytes<T>(view, true) + chunk_bytes<GradientOfElements<T>>(Plan(view.dual()));
-  return std::max({sums, elements, lone_backward_bytes<T>(view, true)});
+  const std::size_t elements =
+      element_bytes<Arithmetic<S>>(view, true) + chunk_bytes<GradientOfElements<S>>(Plan(view.dual()));
+  return std::max({sums, elements, lone_backward_bytes<S>(view, true)});
 }
 
 /// A backward pass: which gradients, from what, whereto. Parameters go by group or by element as `affine` says.
-template <Scalar T>
+template <Stored S>
 struct BackwardCall {
+  using T = Arithmetic<S>;
   StatView view;
   About about;
   SavedStatistics<T> saved;
   Affine<T> affine;
-  const T *x, *dy;
-  T* dx;                      // null where not asked for
+  const S *x, *dy;
+  S* dx;                      // null where not asked for
   ParameterSink<T> gradient;  // null where not asked for
+  const S* added = nullptr;   // to dx; of views without channels
 };
 
 /// Gradients of forward_by_pool.
-template <Scalar T>
-void backward_by_pool(const Executor& execute, const BackwardCall<T>& call, std::byte* memory) noexcept {
+template <Stored S>
+void backward_by_pool(const Executor& execute, const BackwardCall<S>& call, std::byte* memory) noexcept {
+  using T = Arithmetic<S>;
   const Plan plan = pool_plan(call.view);
-  const Kernels<T>& kernel = kernels<T>();
+  const Kernels<S>& kernel = kernels<S>();
   using Sums = GradientSums<T>;
   const Sums summed = call.gradient ? PartialStore<Sums>::in(memory, call.view.stats()) : Sums{};
-  const GradientByPool<T> op{{kernel, plan, call.saved, call.x, call.dy}, call.affine, call.dx, summed};
+  const GradientByPool<S> op{{kernel, plan, call.saved, call.x, call.dy}, call.affine, call.dx, summed};
   if (call.dx || call.gradient) run_by_pool(plan, op, execute);
   if (!call.gradient) return;
   fold_samples(call.view, summed, [&](Index groups, Sums into, Index, Sums more) noexcept {
@@ -143,21 +170,22 @@ void backward_by_pool(const Executor& execute, const BackwardCall<T>& call, std:
 
 /// Gradients of a forward that used the statistics of its input. Where parameters go by element their gradients come
 /// first, at least within a block of rows: dx may overwrite x or dy.
-template <Scalar T>
-void backward_by_batch(const Executor& execute, const BackwardCall<T>& call, std::byte* memory) noexcept {
+template <Stored S>
+void backward_by_batch(const Executor& execute, const BackwardCall<S>& call, std::byte* memory) noexcept {
+  using T = Arithmetic<S>;
   if (call.view.channels.count) return backward_by_pool(execute, call, memory);
   const Plan plan(call.view);
   const bool by_element = call.affine.by_element && call.gradient;
   const ParameterSink<T> by_group = call.affine.by_element ? ParameterSink<T>{} : call.gradient;
-  const GradientByBatch<T> op{
-      {kernels<T>(), plan, call.saved, call.x, call.dy}, call.about, call.affine, by_group, call.dx};
+  const GradientByBatch<S> op{
+      {kernels<S>(), plan, call.saved, call.x, call.dy}, call.about, call.affine, by_group, call.dx, call.added};
   if (by_element) {
     const Plan dual(call.view.dual());
     auto* const rstd = reinterpret_cast<T*>(memory);
     const bool careful = scalar::round_rstd<T>(call.view.stats(), call.saved, rstd);
-    const GradientOfElements<T> sums{{kernels<T>(), dual, call.saved, call.x, call.dy}, rstd, careful, call.gradient};
+    const GradientOfElements<S> sums{{kernels<S>(), dual, call.saved, call.x, call.dy}, rstd, careful, call.gradient};
     std::byte* const rest = memory + element_bytes<T>(call.view, true);
-    if (call.dx && fits_rows<T>(plan, dual) && dual.chunks() >= execute.threads())
+    if (call.dx && fits_rows<S>(plan, dual) && dual.chunks() >= execute.threads())
       return run_by_rows(dual, sums, plan, op, execute, rest);
     reduce_and_map(dual, sums, execute, rest);
   }
@@ -165,30 +193,38 @@ void backward_by_batch(const Executor& execute, const BackwardCall<T>& call, std
 }
 
 /// Gradients of a forward with given statistics, parameters by group.
-template <Scalar T>
-void backward_by_given(const Executor& execute, const BackwardCall<T>& call, std::byte* memory) noexcept {
+template <Stored S>
+void backward_by_given(const Executor& execute, const BackwardCall<S>& call, std::byte* memory) noexcept {
+  using T = Arithmetic<S>;
   const StatView view = given_view(call.view);
   if (call.gradient) {
     const Plan plan(view);
-    const GradientOfParameters<T> op{{kernels<T>(), plan, call.saved, call.x, call.dy}, call.gradient};
+    const GradientOfParameters<S> op{{kernels<S>(), plan, call.saved, call.x, call.dy}, call.gradient};
     reduce_and_map(plan, op, execute, memory);
   }
   if (call.dx) {
     const Affine<T> weight_only{call.affine.weight, nullptr, false};
     const Pieces pieces(view, execute.threads());
-    const GradientByGiven<T> op{{kernels<T>(), pieces, weight_only, call.dy, call.dx}, call.saved};
+    const GradientByGiven<S> op{{kernels<S>(), pieces, weight_only, call.dy, call.dx}, call.saved};
     map_only(pieces, op, execute);
   }
 }
 
 }  // namespace normkit::detail
 
-// Opt-in: the kernels and this file's functions are compiled elsewhere, once, by a file that includes <normkit/instances.hpp>.
+// Opt-in: the kernels and this file's functions are compiled elsewhere, once, by files that include
+// <normkit/instances.hpp> and <normkit/instances_16bit.hpp>.
 #if defined(NORMKIT_EXTERN_TEMPLATES)
 #define NORMKIT_INSTANCE extern template
-#define NORMKIT_T float
+#define NORMKIT_S float
 #include <normkit/detail/plan/instances.inl.hpp>
 #define NORMKIT_INSTANCE extern template
-#define NORMKIT_T double
+#define NORMKIT_S double
+#include <normkit/detail/plan/instances.inl.hpp>
+#define NORMKIT_INSTANCE extern template
+#define NORMKIT_S Half
+#include <normkit/detail/plan/instances.inl.hpp>
+#define NORMKIT_INSTANCE extern template
+#define NORMKIT_S BFloat16
 #include <normkit/detail/plan/instances.inl.hpp>
 #endif

@@ -52,10 +52,35 @@ inline constexpr int layout_of =
 template <TensorInput X>
 using ScalarOf = std::remove_const_t<typename std::remove_cvref_t<X>::Scalar>;
 
-/// Tensors of one call: the same rank and layout, known at compile time.
+/// Tensors of one call: the same scalar, rank and layout, known at compile time.
 template <class X, class Other>
-concept SameLayout = TensorInput<X> && TensorInput<Other> && rank_of<X>
+concept SameKind = TensorInput<X> && TensorInput<Other> && std::is_same_v<ScalarOf<X>, ScalarOf<Other>> && rank_of<X>
 == rank_of<Other> && (layout_of<X> == layout_of<Other> || rank_of<X> <= 1);
+
+/// How the scalar of a tensor is known below: Eigen's numbers of 16 bits by their bits, others as they are.
+template <class T>
+struct StoredAs {
+  using Type = T;
+};
+template <>
+struct StoredAs<Eigen::half> {
+  using Type = Half;
+};
+template <>
+struct StoredAs<Eigen::bfloat16> {
+  using Type = BFloat16;
+};
+template <TensorInput X>
+using StoredOf = typename StoredAs<ScalarOf<X>>::Type;
+
+/// The elements of a dense tensor.
+template <DenseTensor X>
+auto elements(X& x) noexcept {
+  using S = StoredOf<X>;
+  static_assert(sizeof(S) == sizeof(ScalarOf<X>) && alignof(S) == alignof(ScalarOf<X>));
+  using Element = std::conditional_t<std::is_const_v<std::remove_pointer_t<decltype(x.data())>>, const S, S>;
+  return reinterpret_cast<Element*>(x.data());
+}
 
 /// The tensor that an expression evaluates to.
 template <TensorInput X>
