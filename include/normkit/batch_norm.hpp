@@ -12,10 +12,9 @@ struct BatchNormOptions {
   bool track_running_stats = true;  // false: the statistics of the batch in evaluation too
   bool weight = true;
   bool bias = true;
-  Index channel_axis = 1;  // negative: from the end; -1 is channels last
-  bool unbiased_running_var =
-      true;                       // the variance that enters the running one is divided by count - 1; false: by count
-  bool reject_nonfinite = false;  // a batch with NaN or infinity does not move the running statistics
+  Index channel_axis = 1;            // negative: from the end; -1 is channels last
+  bool unbiased_running_var = true;  // batch variance that enters running_var: divisor count - 1; false: count
+  bool reject_nonfinite = false;     // a batch with NaN or infinity does not move the running statistics
 };
 
 /// Batch normalization: one mean and variance for each channel, over all other axes.

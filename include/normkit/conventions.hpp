@@ -56,8 +56,8 @@ struct Keras {
   operator LayerNormOptions() const noexcept { return detail::layer_norm(epsilon); }
 };
 
-/// running = momentum * running + (1 - momentum) * batch, biased. `axis` is that of BatchNorm's channels. epsilon, if not given: 1e-5 in BatchNorm
-/// and 1e-6 in LayerNorm.
+/// running = momentum * running + (1 - momentum) * batch, biased. `axis` is that of BatchNorm's channels.
+/// epsilon, if not given: 1e-5 in BatchNorm and 1e-6 in LayerNorm.
 /// Source   flax.linen.BatchNorm, flax.linen.LayerNorm
 struct Flax {
   Index axis = -1;

@@ -12,10 +12,9 @@ struct InstanceNormOptions {
   bool track_running_stats = false;  // true: the running statistics in evaluation
   bool weight = true;
   bool bias = true;
-  Index channel_axis = 1;  // or the last: -1 is channels last
-  bool unbiased_running_var =
-      true;                       // the variance that enters the running one is divided by count - 1; false: by count
-  bool reject_nonfinite = false;  // a batch with NaN or infinity does not move the running statistics
+  Index channel_axis = 1;            // or the last: -1 is channels last
+  bool unbiased_running_var = true;  // batch variance that enters running_var: divisor count - 1; false: count
+  bool reject_nonfinite = false;     // a batch with NaN or infinity does not move the running statistics
 };
 
 /// Instance normalization: one mean and variance for each channel of each sample, over all other axes.

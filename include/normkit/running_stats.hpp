@@ -8,8 +8,8 @@ namespace normkit {
 
 /// The running statistics of a BatchNorm, one for each channel, or of an InstanceNorm (mean over the samples of those of
 /// each). A batch moves them by
-///   running = (1 - momentum) * running + momentum * batch,   the variance unbiased (divisor count - 1) if not said otherwise,
-/// where no momentum means 1 / num_batches_tracked, the plain average of all batches. They start at 0, 1 and 0 batches.
+///   running = (1 - momentum) * running + momentum * batch,   the variance unbiased (divisor count - 1)
+/// if not said otherwise, where no momentum means 1 / num_batches_tracked, the plain average of all batches. They start at 0, 1 and 0 batches.
 /// Units    mean [x], var [x]^2
 /// Source   the convention of PyTorch; Ioffe, Szegedy 2015, arXiv:1502.03167, algorithm 2
 template <detail::Scalar T>

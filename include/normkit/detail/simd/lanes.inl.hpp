@@ -72,12 +72,6 @@ NORMKIT_INLINE void each_pack(Index length, Body& body) {
   rounds<T>(length, body, std::make_integer_sequence<int, Slots>{});
 }
 
-/// Whether register `at` of neighbouring ones in memory is the first of a cache line.
-template <class S>
-inline constexpr bool begins_line(int at) {
-  return at * Pack<Arithmetic<S>>::width * static_cast<int>(sizeof(S)) % 64 == 0;
-}
-
 template <Output Out, class Body, int... P>
 NORMKIT_INLINE void next_packs(Index i, Index width, Body& body, std::integer_sequence<int, P...>) {
   (body.template step<true, Out>(i + P * width, width), ...);
@@ -123,6 +117,12 @@ NORMKIT_INLINE void each_column(Index columns, Body& body) {
     body.template step<true>(c, width, std::integer_sequence<int, 0, 1>{});
   for (; c + width <= columns; c += width) body.template step<true>(c, width, std::integer_sequence<int, 0>{});
   if (c < columns) body.template step<false>(c, columns - c, std::integer_sequence<int, 0>{});
+}
+
+/// Whether register `at` of neighbouring ones in memory is the first of a cache line.
+template <class S>
+inline constexpr bool begins_line(int at) {
+  return at * Pack<Arithmetic<S>>::width * static_cast<int>(sizeof(S)) % 64 == 0;
 }
 
 /// The lower (First 0) or upper (First Half) half of each span of 2 * Half lanes of two registers.
