@@ -13,10 +13,15 @@ target_compile_definitions(normkit_test_options INTERFACE EIGEN_USE_THREADS=
 file(CONFIGURE OUTPUT precompiled.cpp CONTENT "// The owner of the tests' precompiled header.\n")
 file(CONFIGURE OUTPUT instances.cpp CONTENT "#include <normkit/instances.hpp>\n")
 file(CONFIGURE OUTPUT instances_16bit.cpp CONTENT "#include <normkit/instances_16bit.hpp>\n")
-set(kernel_sources "${CMAKE_CURRENT_BINARY_DIR}/instances.cpp" "${CMAKE_CURRENT_BINARY_DIR}/instances_16bit.cpp"
-    "${PROJECT_SOURCE_DIR}/tests/kernel/sets.cpp")
-add_library(normkit_precompiled OBJECT "${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp" ${kernel_sources})
-set_source_files_properties(${kernel_sources} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+set(instances "${CMAKE_CURRENT_BINARY_DIR}/instances.cpp" "${CMAKE_CURRENT_BINARY_DIR}/instances_16bit.cpp")
+set(sets "${PROJECT_SOURCE_DIR}/tests/kernel/sets.cpp")
+add_library(normkit_precompiled OBJECT "${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp" ${instances} ${sets})
+set_source_files_properties(${instances} ${sets} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+# Never optimized: their speed does not matter, the time to compile them does. No one else is handed their registers.
+set_source_files_properties(${sets} PROPERTIES COMPILE_OPTIONS "-O0;-ffp-contract=off;-Wno-psabi")
+if(NORMKIT_SANITIZE) # inlined, with a check at each access, they take clang more than eight minutes, not two
+  set_source_files_properties(${instances} PROPERTIES COMPILE_OPTIONS -O1 COMPILE_DEFINITIONS NORMKIT_PLAIN_CALLS)
+endif()
 target_link_libraries(normkit_precompiled PUBLIC normkit_test_options)
 target_compile_definitions(normkit_precompiled PUBLIC NORMKIT_EXTERN_TEMPLATES=)
 target_precompile_headers(normkit_precompiled PRIVATE <gtest/gtest.h> <unsupported/Eigen/CXX11/Tensor>

@@ -1,9 +1,6 @@
 #include "kernel/sets.hpp"
 
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC push_options
-#pragma GCC optimize("O0,fp-contract=off")  // their speed does not matter, the time to compile them does
-#endif
+#define NORMKIT_PLAIN_CALLS
 #define NORMKIT_PACK_BYTES 64
 namespace normkit::detail::wide64 {
 #include <normkit/detail/kernel/all.inl.hpp>
@@ -14,9 +11,7 @@ namespace normkit::detail::arrays {
 }
 #undef NORMKIT_PLAIN_ARRAYS
 #undef NORMKIT_PACK_BYTES
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC pop_options
-#endif
+#undef NORMKIT_PLAIN_CALLS
 
 namespace kernel_sets {
 
