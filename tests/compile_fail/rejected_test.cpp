@@ -148,6 +148,55 @@ TEST(Construction, FromANumberOfFeaturesIsExplicit) {
   EXPECT_FALSE((std::is_constructible_v<LayerNorm<float, 2>, std::array<Eigen::Index, 3>>));
 }
 
+template <class Norm, class X, class R = X, class Sum = X, class Y = X>
+concept AddsForward = requires(Norm norm, const X x, const R residual, Sum sum, Y y) {
+  norm.forward_add(x, residual, sum, y);
+  norm.infer_add(x, residual, sum, y);
+};
+template <class Norm, class X, class Dy = X, class DSum = X, class Dx = X>
+concept AddsBackward = requires(Norm norm, const X sum, const Dy dy, const DSum dsum, Dx dx) {
+  norm.backward_add(sum, dy, dsum, dx);
+};
+
+TEST(Residual, TensorsAreOfOneKind) {
+  using Norm = LayerNorm<float>;
+  EXPECT_TRUE((AddsForward<Norm, Rows<3>>)&&(AddsBackward<Norm, Rows<3>>));
+  EXPECT_TRUE((AddsForward<Norm, Rows<3, Eigen::half>>)&&(AddsBackward<Norm, Rows<3, Eigen::half>>));
+  EXPECT_FALSE((AddsForward<Norm, Rows<3>, Rows<2>>) || (AddsForward<Norm, Rows<3>, Columns<3>>));
+  EXPECT_FALSE((AddsForward<Norm, Rows<3>, Rows<3, Eigen::half>>) || (AddsForward<Norm, Rows<3, int>>));
+  EXPECT_FALSE((AddsForward<Norm, Rows<3>, Rows<3>, Rows<2>>) || (AddsForward<Norm, Rows<3>, Rows<3>, ConstMap<3>>));
+  EXPECT_FALSE((AddsForward<Norm, Rows<3>, Rows<3>, Rows<3>, Columns<3>>));
+  EXPECT_FALSE((AddsBackward<Norm, Rows<3>, Rows<2>>) || (AddsBackward<Norm, Rows<3>, Rows<3>, Columns<3>>));
+  EXPECT_FALSE((AddsBackward<Norm, Rows<3>, Rows<3>, Rows<3>, ConstMap<3>>));
+}
+
+TEST(Residual, IsForNormsOfTokens) {
+  EXPECT_TRUE((AddsForward<normkit::RMSNorm<float>, Rows<3>>)&&(AddsBackward<normkit::RMSNorm<float>, Rows<3>>));
+  EXPECT_FALSE((AddsForward<BatchNorm<float>, Rows<3>>) || (AddsBackward<BatchNorm<float>, Rows<3>>));
+}
+
+template <class Norm, class W, class B>
+concept Folds = requires(const Norm norm, W weight, B bias) {
+  normkit::fold_before(norm, weight, 0, bias);
+  normkit::fold_after(norm, weight, 1, 0, bias);
+};
+
+TEST(Folding, IsOfABatchNormIntoTensorsOfItsScalar) {
+  EXPECT_TRUE(
+      (Folds<BatchNorm2d<float>, Rows<4>, Columns<1>>)&&(Folds<BatchNorm<double>, Rows<2, double>, Rows<1, double>>));
+  EXPECT_FALSE((Folds<BatchNorm2d<float>, Rows<4, double>, Rows<1>>));
+  EXPECT_FALSE((Folds<BatchNorm2d<float>, Rows<4>, Rows<2>>));
+  EXPECT_FALSE((Folds<BatchNorm2d<float>, ConstMap<4>, Rows<1>>) || (Folds<LayerNorm<float>, Rows<4>, Rows<1>>));
+}
+
+TEST(Conventions, AreOptionsOfTheNormsThatTheSystemHas) {
+  namespace conventions = normkit::conventions;
+  EXPECT_TRUE((std::is_constructible_v<BatchNorm<float>, int, conventions::Keras>));
+  EXPECT_TRUE((std::is_constructible_v<LayerNorm<float>, int, conventions::Onnx>));
+  EXPECT_FALSE((std::is_constructible_v<LayerNorm<float>, int, conventions::CuDnn>));
+  EXPECT_FALSE((std::is_constructible_v<LayerNorm<float>, int, conventions::TensorFlowFused>));
+}
+
 template <class X>
 concept Measures = requires(const X x) {
   normkit::moments(x, {0});

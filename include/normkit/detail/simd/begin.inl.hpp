@@ -1,7 +1,8 @@
 // What the texts that are compiled once for each instruction set are written with; end.inl.hpp takes it back.
 
-// Not optimized, inlining all makes a build no faster to run and several times as long to compile: clang 14 takes 9 s for
-// instances.hpp at -O0, not 50. g++ 12 fails inside itself where such a function is called in a region of another target.
+// Not optimized, inlining all makes a build no faster to run and several times as long to compile: clang 14 takes 9 s
+// for instances.hpp at -O0, not 50. g++ 12 fails inside itself where it calls such a function in a region of another
+// target; where there is none, the tests ask for calls by NORMKIT_PLAIN_CALLS.
 #if !defined(__GNUC__) || defined(NORMKIT_PLAIN_CALLS) || (defined(__clang__) && !defined(__OPTIMIZE__))
 #define NORMKIT_INLINE inline
 #else
