@@ -5,6 +5,7 @@
 #include <normkit/conventions.hpp>
 #include <normkit/core.hpp>
 #include <normkit/detail/simd/isa.hpp>
+#include <normkit/diagnostics.hpp>
 #include <normkit/error.hpp>
 #include <normkit/fold.hpp>
 #include <normkit/group_norm.hpp>

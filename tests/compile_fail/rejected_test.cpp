@@ -189,6 +189,17 @@ TEST(Folding, IsOfABatchNormIntoTensorsOfItsScalar) {
   EXPECT_FALSE((Folds<BatchNorm2d<float>, ConstMap<4>, Rows<1>>) || (Folds<LayerNorm<float>, Rows<4>, Rows<1>>));
 }
 
+template <class Norm, class X>
+concept Diagnoses = requires(const Norm norm, const X x) {
+  normkit::diagnose(norm, x);
+};
+
+TEST(Diagnostics, AreOfABatchNormAndATensorThatItTakes) {
+  EXPECT_TRUE((Diagnoses<BatchNorm2d<float>, Columns<4>>)&&(Diagnoses<BatchNorm<double>, Rows<2, double>>));
+  EXPECT_FALSE((Diagnoses<BatchNorm2d<float>, Rows<3>>) || (Diagnoses<BatchNorm2d<float>, Rows<4, double>>));
+  EXPECT_FALSE((Diagnoses<LayerNorm<float>, Rows<3>>) || (Diagnoses<Rows<3>, BatchNorm<float>>));
+}
+
 TEST(Conventions, AreOptionsOfTheNormsThatTheSystemHas) {
   namespace conventions = normkit::conventions;
   EXPECT_TRUE((std::is_constructible_v<BatchNorm<float>, int, conventions::Keras>));

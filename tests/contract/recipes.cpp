@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <normkit/normkit.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <iostream>
 #include <limits>
@@ -61,6 +62,12 @@ TEST(Recipes, Recalibrated) {
     for (Eigen::Index n = 0; n < 16; ++n) total += static_cast<double>(batch(n, 7));
   // Five times a mean rounded to float and a running mean moved by two more roundings, of numbers below 1.
   EXPECT_NEAR(norm.running_mean()(7), total / 80, 15 * std::ldexp(1.0, -24));
+}
+
+TEST(Recipes, Diagnosed) {
+#include "diagnosed.inl"
+  EXPECT_EQ(found.dead, std::vector<Eigen::Index>{1});
+  EXPECT_LT(worst, 1.0) << "numbers in [-1, 1] or [0, 1] beside a running variance of 1";
 }
 
 TEST(Recipes, Conventions) {
