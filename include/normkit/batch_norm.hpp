@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cmath>
+#include <limits>
+
 #include <normkit/channel_norm.hpp>
 
 namespace normkit {
@@ -32,8 +35,56 @@ class BatchNorm : public detail::ChannelNorm<BatchNorm<T, Ranks>, T, BatchNormOp
   friend Base;
 
  public:
+  using typename Base::Saved;
+
   /// Throws   argument_error for num_features < 1 or an option out of its range
   explicit BatchNorm(Index num_features, const BatchNormOptions& options = {}) : Base(num_features, options) {}
+
+  /// backward from y = forward(x) in the place of x, which need not be kept: the forward may have been in place.
+  ///   xhat = (y - bias) / weight
+  /// Of the weight and bias that the forward had. The rounding of y reaches xhat, so that in the bounds of backward |xhat|
+  /// becomes |xhat| + |bias / weight|; where that is not to be had, `recovers` says so beforehand.
+  /// Shapes   as backward
+  /// Memory   dx may be dy or y, or lie apart from both; allocates five numbers for each channel in the first call
+  /// Threads  as backward
+  /// Throws   as backward, but not for a forward in place; state_error where `recovers` is false
+  template <class Device, class Y, class DY, class DX, std::same_as<Saved> Kept>
+  requires(Base::template is_device<Device>&& Base::template takes<Y, DX>() && Base::template takes<DY>() &&
+           detail::SameKind<Y, DY>) void backward_from_output(const Device& device, const Y& y, const DY& dy, DX&& dx,
+                                                              const Kept& saved, Gradients which = {}) {
+    this->differentiate(device, y, dy, nullptr, dx, saved, which, [&] { return recall(saved); });
+  }
+  template <class Device, class Y, class DY, class DX>
+  requires(Base::template is_device<Device>&& Base::template takes<Y, DX>() && Base::template takes<DY>() &&
+           detail::SameKind<Y, DY>) void backward_from_output(const Device& device, const Y& y, const DY& dy, DX&& dx,
+                                                              Gradients which = {}) {
+    backward_from_output(device, y, dy, dx, this->saved_, which);
+  }
+  template <class Y, class DY, class DX, std::same_as<Saved> Kept>
+  requires(Base::template takes<Y, DX>() && Base::template takes<DY>() &&
+           detail::SameKind<Y, DY>) void backward_from_output(const Y& y, const DY& dy, DX&& dx, const Kept& saved,
+                                                              Gradients which = {}) {
+    backward_from_output(Eigen::DefaultDevice(), y, dy, dx, saved, which);
+  }
+  template <class Y, class DY, class DX>
+  requires(Base::template takes<Y, DX>() && Base::template takes<DY>() &&
+           detail::SameKind<Y, DY>) void backward_from_output(const Y& y, const DY& dy, DX&& dx, Gradients which = {}) {
+    backward_from_output(Eigen::DefaultDevice(), y, dy, dx, this->saved_, which);
+  }
+
+  /// Whether backward_from_output has xhat from y: |bias| at most 16 |weight| in every channel, |weight| between 2^-24 and
+  /// 2^24, and neither the data nor eps at an end of the range of T.
+  bool recovers(const Saved& saved) const noexcept {
+    for (Index c = 0; c < saved.rstd.size() && c < this->num_features(); ++c) {
+      const double weight = std::abs(weight_of(c)), scale = input_scale(saved, c);
+      const bool fits = scale >= static_cast<double>(std::numeric_limits<T>::min()) &&
+                        scale <= static_cast<double>(std::numeric_limits<T>::max());
+      if (!(weight >= 0x1p-24 && weight <= 0x1p24 && std::abs(bias_of(c)) <= 16 * weight)) return false;
+      if (!fits && !std::isnan(scale)) return false;  // of NaN all is NaN either way
+    }
+    return true;
+  }
+  bool recovers() const noexcept { return recovers(this->saved_); }
 
  private:
   static constexpr std::string_view names[] = {"BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d"};
@@ -43,6 +94,39 @@ class BatchNorm : public detail::ChannelNorm<BatchNorm<T, Ranks>, T, BatchNormOp
   static detail::StatView view(const detail::Shape& shape, Index axis) {
     return *detail::make_view(shape, axis, 1, true);
   }
+
+  double weight_of(Index c) const noexcept {
+    return this->weight().size() > 0 ? static_cast<double>(this->weight()(c)) : 1.0;
+  }
+  double bias_of(Index c) const noexcept {
+    return this->bias().size() > 0 ? static_cast<double>(this->bias()(c)) : 0.0;
+  }
+  /// What dy is multiplied with, besides 1 / weight, where y is in the place of x.
+  double input_scale(const Saved& saved, Index c) const noexcept {
+    return std::ldexp(weight_of(c) * weight_of(c) * saved.rstd(c), -saved.exponent(c));
+  }
+
+  /// y as an x of mean `bias` and rstd 1 / weight, whose weight makes up for that in dx.
+  typename Base::Recalled recall(const Saved& saved) {
+    if (!recovers(saved))
+      throw state_error(std::string(Base::name()) +
+                        ": expected |bias| of at most 16 |weight|, |weight| in [2^-24, 2^24] and statistics within the "
+                        "range, to have xhat from the output");
+    const Index channels = this->num_features();
+    scale_.resize(channels);
+    const detail::Statistics<T> output = output_.resize(channels);
+    for (Index c = 0; c < channels; ++c) {
+      output.mean[c] = static_cast<T>(bias_of(c));
+      output.mean_lo[c] = T(0);
+      output.rstd[c] = 1 / weight_of(c);
+      output.exponent[c] = 0;
+      scale_.data()[c] = static_cast<T>(input_scale(saved, c));
+    }
+    return {output, {scale_.data(), nullptr, false}};
+  }
+
+  Saved output_;
+  Numbers<T> scale_;
 };
 
 /// (N, C) and (N, C, L).

@@ -24,8 +24,7 @@ class Layer {
   using Parameters = AffineParameters<T, Rank, Layout>;
   using Tensor = typename Parameters::Tensor;
 
-  /// A tensor that this layer takes: its scalar, or for float one of 16 bits; a rank and a layout that fit; an expression or
-  /// dense.
+  /// A tensor that this layer takes: an expression or dense, of its scalar (float: or of 16 bits), a rank and layout that fit.
   template <class X>
   static constexpr bool takes() {
     if constexpr (TensorInput<X>) {
@@ -113,8 +112,7 @@ class Layer {
   ///   dx = rstd * (d - mean(d) - xhat * mean(d * xhat)),   dweight += sum(dy * xhat),   dbias += sum(dy)
   /// with given statistics dx = rstd * d.
   /// Shapes   x, dy and dx the same; dx may be of any shape where `which.input` is false
-  /// Scalars  x, dy and dx the same, of those that forward takes, and not necessarily the one it had; gradients of parameters in
-  ///          the layer's
+  /// Scalars  x, dy and dx the same, any that forward takes; gradients of parameters the layer's
   /// Memory   dx may be dy or x, or lie apart from both
   /// Threads  as forward
   /// Throws   shape_error, argument_error, state_error (no forward, one of another shape, or in place)
@@ -180,10 +178,25 @@ class Layer {
         T initial_weight = T(1))
       : parameters_(typename Parameters::Extents(extents), weight, bias, initial_weight) {}
 
+  /// What backward makes xhat and dx of.
+  struct Recalled {
+    SavedStatistics<T> statistics;
+    Affine<T> affine;
+  };
   /// backward, with a dense tensor added to dx, or with nullptr none.
   template <class Device, class X, class DY, class Added, class DX>
   void differentiate(const Device& device, const X& x, const DY& dy, const Added& added, DX&& dx, const Saved& saved,
                      Gradients which) {
+    differentiate(device, x, dy, added, dx, saved, which, [&] {
+      if (saved.in_place)
+        throw state_error(std::string(derived().name()) + ": the forward was in place and has overwritten its input");
+      return Recalled{saved.statistics(), derived().affine()};
+    });
+  }
+  /// The same of what `recall` gives once all else is checked; it may throw.
+  template <class Device, class X, class DY, class Added, class DX, class Recall>
+  void differentiate(const Device& device, const X& x, const DY& dy, const Added& added, DX&& dx, const Saved& saved,
+                     Gradients which, const Recall& recall) {
     using S = StoredOf<X>;
     decltype(auto) input = dense(device, x);
     decltype(auto) upstream = dense(device, dy);
@@ -202,13 +215,14 @@ class Layer {
     }
     require_forward(saved, shape, view);
     if (view.size() == 0) return;
+    const Recalled recalled = recall();
     const ParameterSink<T> sink{
         which.weight && parameters_.weight.size() > 0 ? parameters_.weight_grad.data() : nullptr,
         which.bias && parameters_.bias.size() > 0 ? parameters_.bias_grad.data() : nullptr};
     const BackwardCall<S> call{view,
                                Derived::about,
-                               saved.statistics(),
-                               derived().affine(),
+                               recalled.statistics,
+                               recalled.affine,
                                elements(input),
                                elements(upstream),
                                which.input ? elements(dx) : nullptr,
@@ -269,7 +283,6 @@ class Layer {
     if (!(saved.shape == shape))
       throw state_error(name + ": expected x of shape " + saved.shape.text() + saved.shape.order() +
                         " as in the forward that was saved, got " + shape.text() + shape.order());
-    if (saved.in_place) throw state_error(name + ": the forward was in place and has overwritten its input");
     constexpr bool has_running = requires(const Derived& layer) { layer.running_mean(); };
     const bool is_running = saved.source == Saved::Source::running;
     const Index stats = is_running && view.channels.count ? view.channels.count : view.stats();

@@ -175,6 +175,19 @@ TEST(Residual, IsForNormsOfTokens) {
   EXPECT_FALSE((AddsForward<BatchNorm<float>, Rows<3>>) || (AddsBackward<BatchNorm<float>, Rows<3>>));
 }
 
+template <class Norm, class Y, class Dy = Y, class Dx = Y>
+concept BackwardsFromOutput = requires(Norm norm, const Y y, const Dy dy, Dx dx) {
+  norm.backward_from_output(y, dy, dx);
+};
+
+TEST(FromOutput, TensorsAreOfOneKind) {
+  using Norm = BatchNorm2d<float>;
+  EXPECT_TRUE((BackwardsFromOutput<Norm, Rows<4>>)&&(BackwardsFromOutput<Norm, Columns<4, Eigen::bfloat16>>));
+  EXPECT_FALSE((BackwardsFromOutput<Norm, Rows<3>>) || (BackwardsFromOutput<Norm, Rows<4>, Columns<4>>));
+  EXPECT_FALSE((BackwardsFromOutput<Norm, Rows<4>, Rows<4>, ConstMap<4>>));
+  EXPECT_FALSE((BackwardsFromOutput<Norm, Rows<4>, Rows<4, double>>) || (BackwardsFromOutput<const Norm, Rows<4>>));
+}
+
 template <class Norm, class W, class B>
 concept Folds = requires(const Norm norm, W weight, B bias) {
   normkit::fold_before(norm, weight, 0, bias);

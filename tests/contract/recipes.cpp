@@ -30,6 +30,16 @@ TEST(Recipes, SixteenBits) {
   EXPECT_NE(norm.weight_grad()(0), 0.0f);
 }
 
+TEST(Recipes, FromOutput) {
+#include "from_output.inl"
+  double sum = 0;  // a gradient of the input has the mean 0 in each channel
+  for (Eigen::Index n = 0; n < 8; ++n)
+    for (Eigen::Index h = 0; h < 14; ++h)
+      for (Eigen::Index w = 0; w < 14; ++w) sum += static_cast<double>(dy(n, 5, h, w));
+  EXPECT_TRUE(norm.recovers());
+  EXPECT_LE(std::abs(sum), 8 * 14 * 14 * 16 * std::ldexp(1.0, -24) * 8);  // 16 roundings of terms below 8 in each
+}
+
 TEST(Recipes, Checkpointing) {
 #include "checkpointing.inl"
   normkit::BatchNorm1d<float> once(10);

@@ -136,6 +136,16 @@ TYPED_TEST(NoAllocation, WithTheCallersOwnSaved) {
             0);
 }
 
+TYPED_TEST(NoAllocation, FromTheOutputAfterTheFirstCall) {
+  using Tensor = typename TestFixture::Volume;
+  auto y = random<Tensor>({4, 6, 1000}, 1);
+  Tensor dx = y;
+  BatchNorm<typename TypeParam::Scalar> norm(6);
+  norm.forward(y, y);
+  EXPECT_EQ(allocations_of([&] { norm.backward_from_output(y, dx, dx); }), 5) << "as many arrays";
+  EXPECT_EQ(allocations_of([&] { norm.backward_from_output(y, dx, dx); }), 0);
+}
+
 TYPED_TEST(NoAllocation, InInferEvenAtFirst) {
   using Tensor = typename TestFixture::Volume;
   const auto x = random<Tensor>({4, 6, 1000}, 1);
