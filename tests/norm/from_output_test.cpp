@@ -19,27 +19,6 @@ using normkit::BatchNorm;
 // it. In dx besides, weight^2 * rstd takes 3: two products and, of float, the store.
 constexpr int dx_roundings = roundings::dx - 4 + 9 + 3, dweight_roundings = roundings::dweight - 4 + 9;
 
-/// The rule's gradients, with |xhat| + |bias / weight| in the place of |xhat|.
-ExpectedGradients expected_from_output(const Reals& x, const Reals& dy, const Grouping& g, const Moments& m, Real eps,
-                                       const Affine& affine, Statistics statistics) {
-  ExpectedGradients expected = expected_gradients(x, dy, g, m, eps, affine, statistics);
-  Reals xi = spread(reference::normalized(x, g, m, eps), g, statistics), d(x.size()), d_xi(x.size()), dy_xi(x.size());
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    xi[i] += std::abs(affine.bias_at(g.param[i]) / affine.weight_at(g.param[i]));
-    d[i] = std::abs(affine.weight_at(g.param[i]) * dy[i]);
-    d_xi[i] = d[i] * xi[i];
-    dy_xi[i] = std::abs(dy[i]) * xi[i];
-  }
-  const Reals mean_d = reference::mean_by_group(d, g), mean_d_xi = reference::mean_by_group(d_xi, g);
-  if (statistics == Statistics::of_batch)
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      const std::size_t s = g.group[i];
-      expected.dx.cond[i] = reference::rstd(m.var[s], eps) * (d[i] + mean_d[s] + xi[i] * mean_d_xi[s]);
-    }
-  expected.dweight.cond = reference::sum_by(dy_xi, g.param, g.params);
-  return expected;
-}
-
 template <class C>
 class FromOutput : public ::testing::Test {
  protected:
@@ -64,8 +43,8 @@ class FromOutput : public ::testing::Test {
       expect_error<normkit::state_error>([&] { norm.backward(where_.device, y, dy, dx); }, {"in place"});
       ASSERT_TRUE(norm.recovers());
       norm.backward_from_output(where_.device, y, dx, dx);
-      const auto expected = expected_from_output(reals(x), reals(dy), g, m, eps_of(norm), affine_of(norm),
-                                                 training ? Statistics::of_batch : Statistics::running);
+      const auto expected = expected_gradients(reals(x), reals(dy), g, m, eps_of(norm), affine_of(norm),
+                                               training ? Statistics::of_batch : Statistics::running, true);
       EXPECT_TRUE(keeps_rule(values(dx), expected.dx, dx_roundings));
       if (norm.weight().size() > 0) {
         EXPECT_TRUE(keeps_rule(values(norm.weight_grad()), expected.dweight, dweight_roundings));

@@ -6,7 +6,7 @@
 // the terms that make the value, so that the rule means the same where gradients cancel and where they do not. k counts
 // the roundings on the longest way from the inputs to the value. Let xi = |xhat| + mean|xhat| where the statistics are
 // of the batch (an error of the mean reaches each xhat of its group alike), and xi = |xhat| where they are given, or taken
-// about zero. About zero dx has no mean|w dy|.
+// about zero. About zero dx has no mean|w dy|. Where xhat is had from y, xi has |b / w| besides.
 //
 //   value    cond                                            k
 //   y        |w| xi + |b|                                    6  the statistics; x - hi; - lo; a = rstd * w; the
@@ -85,9 +85,13 @@ inline Expected expected_y(const Reals& x, const Grouping& g, const Moments& m, 
 }
 
 inline ExpectedGradients expected_gradients(const Reals& x, const Reals& dy, const Grouping& g, const Moments& m,
-                                            Real eps, const Affine& affine, Statistics statistics) {
+                                            Real eps, const Affine& affine, Statistics statistics,
+                                            bool from_output = false) {
   const reference::Gradients exact = reference::backward(x, dy, g, m, eps, affine, statistics);
-  const Reals xi = spread(reference::normalized(x, g, m, eps), g, statistics);
+  Reals xi = spread(reference::normalized(x, g, m, eps), g, statistics);
+  if (from_output)
+    for (std::size_t i = 0; i < x.size(); ++i)
+      xi[i] += std::abs(affine.bias_at(g.param[i]) / affine.weight_at(g.param[i]));
   Reals d(x.size()), d_xi(x.size()), dy_xi(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) {
     d[i] = std::abs(affine.weight_at(g.param[i]) * dy[i]);
