@@ -73,10 +73,12 @@ class BatchNorm : public detail::ChannelNorm<BatchNorm<T, Ranks>, T, BatchNormOp
   }
 
   /// Whether backward_from_output has xhat from y: |bias| at most 16 |weight| in every channel, |weight| between 2^-24 and
-  /// 2^24, and neither the data nor eps at an end of the range of T.
+  /// 2^24, and, once a forward has been, neither its data nor eps at an end of the range of T.
   bool recovers(const Saved& saved) const noexcept {
-    for (Index c = 0; c < saved.rstd.size() && c < this->num_features(); ++c) {
-      const double weight = std::abs(weight_of(c)), scale = input_scale(saved, c);
+    const auto fits_channels = [&](Index size) { return size == 0 || size == this->num_features(); };
+    if (!fits_channels(this->weight().size()) || !fits_channels(this->bias().size())) return false;
+    for (Index c = 0; c < this->num_features(); ++c) {
+      const double weight = std::abs(weight_of(c)), scale = c < saved.rstd.size() ? input_scale(saved, c) : 1.0;
       const bool fits = scale >= static_cast<double>(std::numeric_limits<T>::min()) &&
                         scale <= static_cast<double>(std::numeric_limits<T>::max());
       if (!(weight >= 0x1p-24 && weight <= 0x1p24 && std::abs(bias_of(c)) <= 16 * weight)) return false;

@@ -131,6 +131,13 @@ TYPED_TEST(Recovery, IsRefusedAtTheEndsOfTheRange) {
   this->expect_refused(constant);
 }
 
+TYPED_TEST(Recovery, OfParametersIsKnownBeforeAnyForward) {
+  BatchNorm<TypeParam> norm(2);
+  EXPECT_TRUE(norm.recovers());
+  norm.weight()(1) = TypeParam(0);
+  EXPECT_FALSE(norm.recovers());
+}
+
 TYPED_TEST(Recovery, OfABatchWithNaNIsNaN) {
   auto x = random<typename TestFixture::Tensor>({8, 2}, 1);
   x(3, 1) = std::numeric_limits<TypeParam>::quiet_NaN();
