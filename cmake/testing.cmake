@@ -19,7 +19,7 @@ add_library(normkit_precompiled OBJECT "${CMAKE_CURRENT_BINARY_DIR}/precompiled.
 set_source_files_properties(${instances} ${sets} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
 # Never optimized: their speed does not matter, the time to compile them does. No one else is handed their registers.
 set_source_files_properties(${sets} PROPERTIES COMPILE_OPTIONS "-O0;-ffp-contract=off;-Wno-psabi")
-if(NORMKIT_SANITIZE) # inlined, with a check at each access, they take clang more than eight minutes, not two
+if(NORMKIT_SANITIZE AND CMAKE_CXX_COMPILER_ID MATCHES "Clang") # inlined, with a check at each access, they take clang more than eight minutes, not two
   set_source_files_properties(${instances} PROPERTIES COMPILE_OPTIONS -O1 COMPILE_DEFINITIONS NORMKIT_PLAIN_CALLS)
 endif()
 target_link_libraries(normkit_precompiled PUBLIC normkit_test_options)

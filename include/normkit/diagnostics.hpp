@@ -10,17 +10,16 @@ namespace normkit {
 
 /// What a batch tells of each channel of a BatchNorm, as plain numbers in the order of the channels.
 struct ChannelDiagnostics {
-  std::vector<double> mean, var;  // of the batch; var biased
-  std::vector<double>
-      mean_over_std;               // |mean| / sqrt(var), 0 of zeros alone; from 1 / u on x has no digit of its spread
-  std::vector<Index> dead;         // the channels with var <= dead_var, which weight and bias alone speak for
-  std::vector<double> mean_drift;  // (mean - running_mean) / sqrt(running_var + eps); 0: none
-  std::vector<double> std_drift;   // sqrt((var + eps) / (running_var + eps)), var as running_var has it; 1: none
+  std::vector<double> mean, var;      // of the batch; var biased
+  std::vector<double> mean_over_std;  // |mean| / sqrt(var), 0 where mean is 0
+  std::vector<Index> dead;            // the channels with var <= dead_var
+  std::vector<double> mean_drift;     // (mean - running_mean) / sqrt(running_var + eps); 0: none
+  std::vector<double> std_drift;      // sqrt((var + eps) / (running_var + eps)), var as running_var has it; 1: none
 };
 
 /// The batch that `norm` would be given, measured: whether its channels have a spread, and how far the running statistics are
 /// from it. The drifts are empty without track_running_stats. A channel is dead where its variance is at most `dead_var`,
-/// which is eps if not given: then eps is half of what the norm divides by, or more.
+/// which is eps if not given: then eps is half of var + eps, or more.
 /// Shapes   x as the norm's forward takes it
 /// Units    mean [x], var and dead_var [x]^2, the others 1
 /// Memory   allocates its results
