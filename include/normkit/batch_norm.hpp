@@ -45,30 +45,28 @@ class BatchNorm : public detail::ChannelNorm<BatchNorm<T, Ranks>, T, BatchNormOp
   /// Of the weight and bias that the forward had. The rounding of y reaches xhat, so that in the bounds of backward |xhat|
   /// becomes |xhat| + |bias / weight|; where that is not to be had, `recovers` says so beforehand.
   /// Shapes   as backward
+  /// Scalars  as backward; the rounding of y is that of its own type
   /// Memory   dx may be dy or y, or lie apart from both; allocates five numbers for each channel in the first call
   /// Threads  as backward
   /// Throws   as backward, but not for a forward in place; state_error where `recovers` is false
   template <class Device, class Y, class DY, class DX, std::same_as<Saved> Kept>
-  requires(Base::template is_device<Device>&& Base::template takes<Y, DX>() && Base::template takes<DY>() &&
-           detail::SameKind<Y, DY>) void backward_from_output(const Device& device, const Y& y, const DY& dy, DX&& dx,
-                                                              const Kept& saved, Gradients which = {}) {
+  requires(Base::template is_device<Device>&& Base::template takes<Y, DY, DX>()) void backward_from_output(
+      const Device& device, const Y& y, const DY& dy, DX&& dx, const Kept& saved, Gradients which = {}) {
     this->differentiate(device, y, dy, nullptr, dx, saved, which, [&] { return recall(saved); });
   }
   template <class Device, class Y, class DY, class DX>
-  requires(Base::template is_device<Device>&& Base::template takes<Y, DX>() && Base::template takes<DY>() &&
-           detail::SameKind<Y, DY>) void backward_from_output(const Device& device, const Y& y, const DY& dy, DX&& dx,
-                                                              Gradients which = {}) {
+  requires(Base::template is_device<Device>&& Base::template takes<Y, DY, DX>()) void backward_from_output(
+      const Device& device, const Y& y, const DY& dy, DX&& dx, Gradients which = {}) {
     backward_from_output(device, y, dy, dx, this->saved_, which);
   }
   template <class Y, class DY, class DX, std::same_as<Saved> Kept>
-  requires(Base::template takes<Y, DX>() && Base::template takes<DY>() &&
-           detail::SameKind<Y, DY>) void backward_from_output(const Y& y, const DY& dy, DX&& dx, const Kept& saved,
-                                                              Gradients which = {}) {
+  requires(Base::template takes<Y, DY, DX>()) void backward_from_output(const Y& y, const DY& dy, DX&& dx,
+                                                                        const Kept& saved, Gradients which = {}) {
     backward_from_output(Eigen::DefaultDevice(), y, dy, dx, saved, which);
   }
   template <class Y, class DY, class DX>
-  requires(Base::template takes<Y, DX>() && Base::template takes<DY>() &&
-           detail::SameKind<Y, DY>) void backward_from_output(const Y& y, const DY& dy, DX&& dx, Gradients which = {}) {
+  requires(Base::template takes<Y, DY, DX>()) void backward_from_output(const Y& y, const DY& dy, DX&& dx,
+                                                                        Gradients which = {}) {
     backward_from_output(Eigen::DefaultDevice(), y, dy, dx, this->saved_, which);
   }
 

@@ -162,12 +162,6 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
       throw argument_error(std::string(name()) + ": expected num_batches_tracked in [0, 2^63 - 1), got " +
                            std::to_string(batches));
   }
-  void require_running_var() const {
-    for (Index c = 0; c < num_features_; ++c)
-      if (running_.var(c) < T(0))
-        throw argument_error(std::string(name()) + ": expected running_var of at least 0, got " +
-                             python_number(static_cast<double>(running_.var(c))) + " in channel " + std::to_string(c));
-  }
   void require_evaluation() const {
     if (this->is_training())
       throw state_error(std::string(name()) + ": op() is for evaluation, and this layer is training");
@@ -181,7 +175,7 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
   void normalize(const Executor& execute, const StatView& view, const S* x, S* y, Saved& saved) {
     const bool by_batch = this->is_training() || !options_.track_running_stats;
     const bool moves = this->is_training() && options_.track_running_stats && !held_;
-    by_batch ? require_batch(view) : require_running_var();
+    by_batch ? require_batch(view) : require_running_var(name(), running_.var.data(), num_features_);
     if (moves) require_counter(running_.num_batches_tracked);
     const bool needs_memory = by_batch && (moves || !view.channels.count);
     std::byte* const memory = needs_memory ? this->workspace_.reserve(forward_bytes<S>(view)) : nullptr;
@@ -208,7 +202,7 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
   template <Stored S>
   void infer_view(const Executor& execute, const StatView& view, const S* x, S* y) const {
     if (options_.track_running_stats) {
-      require_running_var();
+      require_running_var(name(), running_.var.data(), num_features_);
       forward_by_given(execute, view, affine(), options_.eps, running_.mean.data(), running_.var.data(), x, y);
     } else {
       require_batch(view);

@@ -27,10 +27,7 @@ struct ChannelMap {
     };
     const T* const mean = data("running_mean", true, norm.running_mean());
     const T* const var = data("running_var", true, norm.running_var());
-    for (Index c = 0; c < channels; ++c)
-      if (var[c] < T(0))
-        throw argument_error("fold: expected running_var of at least 0, got " +
-                             python_number(static_cast<double>(var[c])) + " in channel " + std::to_string(c));
+    require_running_var("fold", var, channels);
     scalar::scale_and_shift(channels, mean, var, options.eps,
                             data("weight", options.affine && options.weight, norm.weight()),
                             data("bias", options.affine && options.bias, norm.bias()), scale.data(), shift.data());

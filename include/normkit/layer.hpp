@@ -36,10 +36,12 @@ class Layer {
   /// An output for it: dense, writable, of the same scalar, rank and layout.
   template <class X, class Y>
   static constexpr bool takes() {
-    if constexpr (TensorOutput<Y> && SameKind<X, Y>)
-      return takes<X>() && takes<Y>();
-    else
-      return false;
+    return takes<X>() && TensorOutput<Y> && SameKind<X, Y>;
+  }
+  /// The tensors of a backward pass.
+  template <class X, class DY, class DX>
+  static constexpr bool takes() {
+    return takes<X, DX>() && SameKind<X, DY>;
   }
   template <class Device>
   static constexpr bool is_device = PoolDevice<Device> || std::is_same_v<Device, Eigen::DefaultDevice>;
@@ -117,25 +119,22 @@ class Layer {
   /// Threads  as forward
   /// Throws   shape_error, argument_error, state_error (no forward, one of another shape, or in place)
   template <class Device, class X, class DY, class DX, std::same_as<Saved> Kept>
-  requires(is_device<Device>&& takes<X, DX>() && takes<DY>() &&
-           SameKind<X, DY>) void backward(const Device& device, const X& x, const DY& dy, DX&& dx, const Kept& saved,
-                                          Gradients which = {}) {
+  requires(is_device<Device>&& takes<X, DY, DX>()) void backward(const Device& device, const X& x, const DY& dy,
+                                                                 DX&& dx, const Kept& saved, Gradients which = {}) {
     differentiate(device, x, dy, nullptr, dx, saved, which);
   }
   template <class Device, class X, class DY, class DX>
-  requires(is_device<Device>&& takes<X, DX>() && takes<DY>() &&
-           SameKind<X, DY>) void backward(const Device& device, const X& x, const DY& dy, DX&& dx,
-                                          Gradients which = {}) {
+  requires(is_device<Device>&& takes<X, DY, DX>()) void backward(const Device& device, const X& x, const DY& dy,
+                                                                 DX&& dx, Gradients which = {}) {
     backward(device, x, dy, dx, saved_, which);
   }
   template <class X, class DY, class DX, std::same_as<Saved> Kept>
-  requires(takes<X, DX>() && takes<DY>() && SameKind<X, DY>) void backward(const X& x, const DY& dy, DX&& dx,
-                                                                           const Kept& saved, Gradients which = {}) {
+  requires(takes<X, DY, DX>()) void backward(const X& x, const DY& dy, DX&& dx, const Kept& saved,
+                                             Gradients which = {}) {
     backward(Eigen::DefaultDevice(), x, dy, dx, saved, which);
   }
   template <class X, class DY, class DX>
-  requires(takes<X, DX>() && takes<DY>() && SameKind<X, DY>) void backward(const X& x, const DY& dy, DX&& dx,
-                                                                           Gradients which = {}) {
+  requires(takes<X, DY, DX>()) void backward(const X& x, const DY& dy, DX&& dx, Gradients which = {}) {
     backward(Eigen::DefaultDevice(), x, dy, dx, saved_, which);
   }
 

@@ -39,6 +39,14 @@ std::vector<T> reduced_last(const Shape& shape, std::span<const bool> reduced, c
   return sorted;
 }
 
+/// measure_moments with memory of its own.
+template <class Device, Stored S, class Result>
+void measure_on(const Device& device, const StatView& view, const S* x, Result* mean, Result* var) {
+  const Executor execute = executor_for(device, view.size());
+  Workspace workspace;
+  measure_moments(execute, view, x, mean, var, workspace.reserve(execute.threads() > 1 ? forward_bytes<S>(view) : 0));
+}
+
 inline std::array<bool, max_rank> axis_set(const Shape& shape, std::span<const Index> axes) {
   std::array<bool, max_rank> reduced{};
   for (const Index given : axes) {
@@ -80,17 +88,12 @@ requires(!TensorInput<Device>) auto moments(const Device& device, const X& x, st
     out.mean.setConstant(std::numeric_limits<T>::quiet_NaN());
     out.var.setConstant(std::numeric_limits<T>::quiet_NaN());
   } else if (stats > 0) {
-    const auto measure = [&](const detail::StatView& view, const T* data) {
-      const detail::Executor execute = detail::executor_for(device, view.size());
-      detail::Workspace workspace;
-      detail::measure_moments(execute, view, data, out.mean.data(), out.var.data(),
-                              workspace.reserve(execute.threads() > 1 ? detail::forward_bytes<T>(view) : 0));
-    };
     if (const auto view = detail::make_view(shape, reduced))
-      measure(*view, input.data());
+      detail::measure_on(device, *view, input.data(), out.mean.data(), out.var.data());
     else
-      measure(detail::StatView{1, 1, stats, count}.canonical(),
-              detail::reduced_last(shape, reduced, input.data(), stats, count).data());
+      detail::measure_on(device, detail::StatView{1, 1, stats, count}.canonical(),
+                         detail::reduced_last(shape, reduced, input.data(), stats, count).data(), out.mean.data(),
+                         out.var.data());
   }
   return out;
 }

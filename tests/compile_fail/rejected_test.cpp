@@ -151,8 +151,15 @@ TEST(Construction, FromANumberOfFeaturesIsExplicit) {
 template <class Norm, class X, class R = X, class Sum = X, class Y = X>
 concept AddsForward = requires(Norm norm, const X x, const R residual, Sum sum, Y y) {
   norm.forward_add(x, residual, sum, y);
+};
+template <class Norm, class X, class R = X, class Sum = X, class Y = X>
+concept AddsInfer = requires(const Norm norm, const X x, const R residual, Sum sum, Y y) {
   norm.infer_add(x, residual, sum, y);
 };
+template <class Norm, class X, class R = X, class Sum = X, class Y = X>
+concept Adds = AddsForward<Norm, X, R, Sum, Y> && AddsInfer<Norm, X, R, Sum, Y>;
+template <class Norm, class X, class R = X, class Sum = X, class Y = X>
+concept AddsNot = !AddsForward<Norm, X, R, Sum, Y> && !AddsInfer<Norm, X, R, Sum, Y>;
 template <class Norm, class X, class Dy = X, class DSum = X, class Dx = X>
 concept AddsBackward = requires(Norm norm, const X sum, const Dy dy, const DSum dsum, Dx dx) {
   norm.backward_add(sum, dy, dsum, dx);
@@ -160,19 +167,19 @@ concept AddsBackward = requires(Norm norm, const X sum, const Dy dy, const DSum 
 
 TEST(Residual, TensorsAreOfOneKind) {
   using Norm = LayerNorm<float>;
-  EXPECT_TRUE((AddsForward<Norm, Rows<3>>)&&(AddsBackward<Norm, Rows<3>>));
-  EXPECT_TRUE((AddsForward<Norm, Rows<3, Eigen::half>>)&&(AddsBackward<Norm, Rows<3, Eigen::half>>));
-  EXPECT_FALSE((AddsForward<Norm, Rows<3>, Rows<2>>) || (AddsForward<Norm, Rows<3>, Columns<3>>));
-  EXPECT_FALSE((AddsForward<Norm, Rows<3>, Rows<3, Eigen::half>>) || (AddsForward<Norm, Rows<3, int>>));
-  EXPECT_FALSE((AddsForward<Norm, Rows<3>, Rows<3>, Rows<2>>) || (AddsForward<Norm, Rows<3>, Rows<3>, ConstMap<3>>));
-  EXPECT_FALSE((AddsForward<Norm, Rows<3>, Rows<3>, Rows<3>, Columns<3>>));
+  EXPECT_TRUE((Adds<Norm, Rows<3>>)&&(AddsBackward<Norm, Rows<3>>));
+  EXPECT_TRUE((Adds<Norm, Rows<3, Eigen::half>>)&&(AddsBackward<Norm, Rows<3, Eigen::half>>));
+  EXPECT_TRUE((AddsNot<Norm, Rows<3>, Rows<2>>)&&(AddsNot<Norm, Rows<3>, Columns<3>>));
+  EXPECT_TRUE((AddsNot<Norm, Rows<3>, Rows<3, Eigen::half>>)&&(AddsNot<Norm, Rows<3, int>>));
+  EXPECT_TRUE((AddsNot<Norm, Rows<3>, Rows<3>, Rows<2>>)&&(AddsNot<Norm, Rows<3>, Rows<3>, ConstMap<3>>));
+  EXPECT_TRUE((AddsNot<Norm, Rows<3>, Rows<3>, Rows<3>, Columns<3>>));
   EXPECT_FALSE((AddsBackward<Norm, Rows<3>, Rows<2>>) || (AddsBackward<Norm, Rows<3>, Rows<3>, Columns<3>>));
   EXPECT_FALSE((AddsBackward<Norm, Rows<3>, Rows<3>, Rows<3>, ConstMap<3>>));
 }
 
 TEST(Residual, IsForNormsOfTokens) {
-  EXPECT_TRUE((AddsForward<normkit::RMSNorm<float>, Rows<3>>)&&(AddsBackward<normkit::RMSNorm<float>, Rows<3>>));
-  EXPECT_FALSE((AddsForward<BatchNorm<float>, Rows<3>>) || (AddsBackward<BatchNorm<float>, Rows<3>>));
+  EXPECT_TRUE((Adds<normkit::RMSNorm<float>, Rows<3>>)&&(AddsBackward<normkit::RMSNorm<float>, Rows<3>>));
+  EXPECT_TRUE((AddsNot<BatchNorm<float>, Rows<3>>)&&(!AddsBackward<BatchNorm<float>, Rows<3>>));
 }
 
 template <class Norm, class Y, class Dy = Y, class Dx = Y>
@@ -189,17 +196,24 @@ TEST(FromOutput, TensorsAreOfOneKind) {
 }
 
 template <class Norm, class W, class B>
-concept Folds = requires(const Norm norm, W weight, B bias) {
+concept FoldsBefore = requires(const Norm norm, W weight, B bias) {
   normkit::fold_before(norm, weight, 0, bias);
+};
+template <class Norm, class W, class B>
+concept FoldsAfter = requires(const Norm norm, W weight, B bias) {
   normkit::fold_after(norm, weight, 1, 0, bias);
 };
+template <class Norm, class W, class B>
+concept Folds = FoldsBefore<Norm, W, B> && FoldsAfter<Norm, W, B>;
+template <class Norm, class W, class B>
+concept FoldsNot = !FoldsBefore<Norm, W, B> && !FoldsAfter<Norm, W, B>;
 
 TEST(Folding, IsOfABatchNormIntoTensorsOfItsScalar) {
-  EXPECT_TRUE(
-      (Folds<BatchNorm2d<float>, Rows<4>, Columns<1>>)&&(Folds<BatchNorm<double>, Rows<2, double>, Rows<1, double>>));
-  EXPECT_FALSE((Folds<BatchNorm2d<float>, Rows<4, double>, Rows<1>>));
-  EXPECT_FALSE((Folds<BatchNorm2d<float>, Rows<4>, Rows<2>>));
-  EXPECT_FALSE((Folds<BatchNorm2d<float>, ConstMap<4>, Rows<1>>) || (Folds<LayerNorm<float>, Rows<4>, Rows<1>>));
+  EXPECT_TRUE((Folds<BatchNorm2d<float>, Rows<4>, Columns<1>>));
+  EXPECT_TRUE((Folds<BatchNorm<double>, Rows<2, double>, Rows<1, double>>));
+  EXPECT_TRUE((FoldsNot<BatchNorm2d<float>, Rows<4, double>, Rows<1>>));
+  EXPECT_TRUE((FoldsNot<BatchNorm2d<float>, Rows<4>, Rows<2>>));
+  EXPECT_TRUE((FoldsNot<BatchNorm2d<float>, ConstMap<4>, Rows<1>>)&&(FoldsNot<LayerNorm<float>, Rows<4>, Rows<1>>));
 }
 
 template <class Norm, class X>
@@ -209,6 +223,8 @@ concept Diagnoses = requires(const Norm norm, const X x) {
 
 TEST(Diagnostics, AreOfABatchNormAndATensorThatItTakes) {
   EXPECT_TRUE((Diagnoses<BatchNorm2d<float>, Columns<4>>)&&(Diagnoses<BatchNorm<double>, Rows<2, double>>));
+  EXPECT_TRUE((Diagnoses<BatchNorm2d<float>, Rows<4, Eigen::half>>));
+  EXPECT_FALSE((Diagnoses<BatchNorm<double>, Rows<4, Eigen::half>>) || (Diagnoses<BatchNorm<float>, Rows<4, int>>));
   EXPECT_FALSE((Diagnoses<BatchNorm2d<float>, Rows<3>>) || (Diagnoses<BatchNorm2d<float>, Rows<4, double>>));
   EXPECT_FALSE((Diagnoses<LayerNorm<float>, Rows<3>>) || (Diagnoses<Rows<3>, BatchNorm<float>>));
 }

@@ -81,6 +81,15 @@ class SixteenBits : public ::testing::Test {
       expect_rounded(dx, wide_dx, "dx");
       EXPECT_TRUE(same_bits(norm.weight_grad(), twin.weight_grad()));
       EXPECT_TRUE(same_bits(norm.bias_grad(), twin.bias_grad()));
+      if constexpr (requires { norm.backward_from_output(x, dy, dx); }) {
+        ASSERT_EQ(norm.recovers(), twin.recovers());
+        if (norm.recovers()) {
+          norm.backward_from_output(where_.device, y, dy, dx);
+          twin.backward_from_output(where_.device, widened(y), wide_dy, wide_dx);
+          expect_rounded(dx, wide_dx, "dx from the output");
+          EXPECT_TRUE(same_bits(norm.weight_grad(), twin.weight_grad()));
+        }
+      }
       if constexpr (requires { norm.running_mean(); }) {
         EXPECT_TRUE(same_bits(norm.running_mean(), twin.running_mean()));
         EXPECT_TRUE(same_bits(norm.running_var(), twin.running_var()));

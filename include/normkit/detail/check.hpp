@@ -89,6 +89,15 @@ void require_extents(std::string_view layer, const char* name, const std::array<
     if (expected[axis] != got[axis]) refuse_extents(layer, name, expected, got);
 }
 
+/// NaN passes: it is what a NaN in a batch makes of it.
+template <Scalar T>
+void require_running_var(std::string_view layer, const T* running_var, Index channels) {
+  for (Index c = 0; c < channels; ++c)
+    if (running_var[c] < T(0))
+      throw argument_error(std::string(layer) + ": expected running_var of at least 0, got " +
+                           python_number(static_cast<double>(running_var[c])) + " in channel " + std::to_string(c));
+}
+
 /// An output is another tensor than the input, or the same elements one for one.
 template <Stored S>
 void require_no_partial_overlap(std::string_view layer, const char* input_name, const S* input, const char* output_name,

@@ -14,9 +14,8 @@ NORMKIT_INSTANCE void forward_by_given<NORMKIT_S, Arithmetic<NORMKIT_S>>(const E
                                                                          const Arithmetic<NORMKIT_S>*,
                                                                          const Arithmetic<NORMKIT_S>*, const NORMKIT_S*,
                                                                          NORMKIT_S*) noexcept;
-NORMKIT_INSTANCE void measure_moments<NORMKIT_S, Arithmetic<NORMKIT_S>>(const Executor&, const StatView&,
-                                                                        const NORMKIT_S*, Arithmetic<NORMKIT_S>*,
-                                                                        Arithmetic<NORMKIT_S>*, std::byte*) noexcept;
+NORMKIT_INSTANCE void measure_moments<NORMKIT_S, double>(const Executor&, const StatView&, const NORMKIT_S*, double*,
+                                                         double*, std::byte*) noexcept;
 NORMKIT_INSTANCE void backward_by_batch<NORMKIT_S>(const Executor&, const BackwardCall<NORMKIT_S>&,
                                                    std::byte*) noexcept;
 NORMKIT_INSTANCE void backward_by_given<NORMKIT_S>(const Executor&, const BackwardCall<NORMKIT_S>&,
