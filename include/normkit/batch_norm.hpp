@@ -4,6 +4,7 @@
 #include <limits>
 
 #include <normkit/channel_norm.hpp>
+#include <normkit/higher_derivatives.hpp>
 
 namespace normkit {
 
@@ -30,9 +31,10 @@ struct BatchNormOptions {
 /// Throws   shape_error, argument_error, state_error; outputs and state untouched
 /// Source   Ioffe, Szegedy 2015, arXiv:1502.03167, algorithms 1 and 2
 template <detail::Scalar T, class Ranks = AnyRank>
-class BatchNorm : public detail::ChannelNorm<BatchNorm<T, Ranks>, T, BatchNormOptions, Ranks> {
-  using Base = detail::ChannelNorm<BatchNorm, T, BatchNormOptions, Ranks>;
-  friend Base;
+class BatchNorm
+    : public detail::HigherDerivatives<detail::ChannelNorm<BatchNorm<T, Ranks>, T, BatchNormOptions, Ranks>> {
+  using Base = detail::HigherDerivatives<detail::ChannelNorm<BatchNorm, T, BatchNormOptions, Ranks>>;
+  friend detail::ChannelNorm<BatchNorm, T, BatchNormOptions, Ranks>;
 
  public:
   using typename Base::Saved;

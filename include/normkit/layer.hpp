@@ -143,7 +143,7 @@ class Layer {
   /// Throws   state_error for a BatchNorm in training
   auto op() const {
     derived().require_evaluation();
-    return CustomOp{&derived()};
+    return CustomOp<Derived>{&derived()};
   }
 
   void train(bool on = true) noexcept { training_ = on; }
@@ -187,8 +187,7 @@ class Layer {
   void differentiate(const Device& device, const X& x, const DY& dy, const Added& added, DX&& dx, const Saved& saved,
                      Gradients which) {
     differentiate(device, x, dy, added, dx, saved, which, [&] {
-      if (saved.in_place)
-        throw state_error(std::string(derived().name()) + ": the forward was in place and has overwritten its input");
+      require_input(saved);
       return Recalled{saved.statistics(), derived().affine()};
     });
   }
@@ -200,19 +199,18 @@ class Layer {
     decltype(auto) input = dense(device, x);
     decltype(auto) upstream = dense(device, dy);
     const Shape shape = checked_shape(input);
-    const StatView view = derived().view_of(shape);
-    require_same_shape(derived().name(), "dy", shape, shape_of(upstream));
+    const StatView view = saved_view(shape, saved);
+    require_like(shape, "dy", upstream);
     if (which.input) {
       check_output(shape, "x", elements(input), "dx", dx);
       check_output(shape, "dy", elements(upstream), "dx", dx);
     }
     const S* extra = nullptr;
     if constexpr (DenseTensor<Added>) {
-      require_same_shape(derived().name(), "dsum", shape, shape_of(added));
+      require_like(shape, "dsum", added);
       extra = elements(added);
       if (which.input) check_output(shape, "dsum", extra, "dx", dx);
     }
-    require_forward(saved, shape, view);
     if (view.size() == 0) return;
     const Recalled recalled = recall();
     const ParameterSink<T> sink{
@@ -250,11 +248,41 @@ class Layer {
     require_product(derived().name(), shape);
     return shape;
   }
+  void require_like(const Shape& shape, const char* name, const auto& tensor) const {
+    require_same_shape(derived().name(), name, shape, shape_of(tensor));
+  }
   template <Stored S, class Y>
   void check_output(const Shape& shape, const char* input_name, const S* input, const char* name, Y& output) const {
-    require_same_shape(derived().name(), name, shape, shape_of(output));
+    require_like(shape, name, output);
     require_no_partial_overlap<S>(derived().name(), input_name, input, name, elements(output), shape.size());
   }
+  /// An output that is not to lie where another one does.
+  template <Stored S, class Y>
+  void require_apart(const Shape& shape, const char* other_name, const S* other, const char* name, Y& output) const {
+    check_output(shape, other_name, other, name, output);
+    if (elements(output) == other && shape.size() > 0)
+      throw argument_error(std::string(derived().name()) + ": expected " + name + " apart from " + other_name +
+                           ", got the same memory for both");
+  }
+  /// What goes with a parameter, if it is given.
+  void require_like_parameter(const char* name, const Tensor& parameter, const Tensor* given) const {
+    if (given)
+      require_extents<static_cast<std::size_t>(Rank)>(derived().name(), name, parameter.dimensions(),
+                                                      given->dimensions());
+  }
+  /// The view of a tensor of the shape that the forward had whose statistics were saved.
+  StatView saved_view(const Shape& shape, const Saved& saved) const {
+    const StatView view = derived().view_of(shape);
+    saved.require(
+        derived().name(), shape, view, Derived::about, requires(const Derived& layer) { layer.running_mean(); });
+    return view;
+  }
+  /// Throws where the forward has overwritten its input, which is needed.
+  void require_input(const Saved& saved) const {
+    if (saved.in_place)
+      throw state_error(std::string(derived().name()) + ": the forward was in place and has overwritten its input");
+  }
+  Affine<T> current_affine() const noexcept { return derived().affine(); }
   static const T* data_or_null(const Tensor& tensor) noexcept { return tensor.size() > 0 ? tensor.data() : nullptr; }
 
   Parameters parameters_;
@@ -262,33 +290,6 @@ class Layer {
   Workspace workspace_;
 
  private:
-  struct CustomOp {
-    const Derived* norm;
-
-    template <class X>
-    auto dimensions(const X& x) const {
-      return Extents<X>(Eigen::TensorEvaluator<const X, Eigen::DefaultDevice>(x, Eigen::DefaultDevice()).dimensions());
-    }
-    template <class X, class Y, class Device>
-    void eval(const X& x, Y& y, const Device& device) const {
-      norm->infer(device, x, y);
-    }
-  };
-
-  void require_forward(const Saved& saved, const Shape& shape, const StatView& view) const {
-    const std::string name(derived().name());
-    if (saved.source == Saved::Source::none)
-      throw state_error(name + ": backward needs what a forward has saved, got a Saved that none has filled");
-    if (!(saved.shape == shape))
-      throw state_error(name + ": expected x of shape " + saved.shape.text() + saved.shape.order() +
-                        " as in the forward that was saved, got " + shape.text() + shape.order());
-    constexpr bool has_running = requires(const Derived& layer) { layer.running_mean(); };
-    const bool is_running = saved.source == Saved::Source::running;
-    const Index stats = is_running && view.channels.count ? view.channels.count : view.stats();
-    if (!(saved.view == view) || saved.about != Derived::about || !saved.holds(stats) || (is_running && !has_running))
-      throw state_error(name + ": expected what a forward of this layer saved, got that of another layer");
-  }
-
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }
   const Derived& derived() const noexcept { return static_cast<const Derived&>(*this); }
 

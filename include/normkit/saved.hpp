@@ -1,8 +1,11 @@
 #pragma once
 
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include <normkit/detail/plan/run.hpp>
+#include <normkit/error.hpp>
 
 namespace normkit {
 
@@ -62,6 +65,22 @@ struct Saved {
   bool holds(Index statistics) const noexcept {
     return mean.size() == statistics && mean_lo.size() == statistics && rstd.size() == statistics &&
            exponent.size() == statistics;
+  }
+
+  /// That a forward of such a layer has filled this, with an x of such a shape.
+  /// Throws   state_error
+  void require(std::string_view layer, const detail::Shape& x, const detail::StatView& expected,
+               detail::About expected_about, bool has_running) const {
+    const std::string name(layer);
+    if (source == Source::none)
+      throw state_error(name + ": backward needs what a forward has saved, got a Saved that none has filled");
+    if (!(shape == x))
+      throw state_error(name + ": expected x of shape " + shape.text() + shape.order() +
+                        " as in the forward that was saved, got " + x.text() + x.order());
+    const bool is_running = source == Source::running;
+    const Index stats = is_running && view.channels.count ? view.channels.count : view.stats();
+    if (!(view == expected) || about != expected_about || !holds(stats) || (is_running && !has_running))
+      throw state_error(name + ": expected what a forward of this layer saved, got that of another layer");
   }
 };
 

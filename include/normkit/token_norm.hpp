@@ -1,16 +1,16 @@
 #pragma once
 
-#include <normkit/layer.hpp>
+#include <normkit/higher_derivatives.hpp>
 
 namespace normkit::detail {
 
 /// What the norms over neighbouring axes have in common: everything but the statistic, the options and the name.
 /// Parameters go by element of a group, training and evaluation are alike, and there is no state beside the parameters.
 template <class Derived, Scalar T, int Rank, int Layout>
-class TokenNorm : public Layer<Derived, T, Rank, Layout> {
+class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
   static_assert(Rank >= 1, "normalized_shape has at least one extent");
-  using Base = Layer<Derived, T, Rank, Layout>;
-  friend Base;
+  using Base = HigherDerivatives<Layer<Derived, T, Rank, Layout>>;
+  friend Layer<Derived, T, Rank, Layout>;
 
   /// Tensors of one forward_add, or of its backward.
   template <class Device, class X, class R, class... Y>
@@ -182,9 +182,7 @@ class TokenNorm : public Layer<Derived, T, Rank, Layout> {
     this->check_output(shape, "residual", elements(residual), "sum", sum);
     this->check_output(shape, "x", elements(x), "y", y);
     this->check_output(shape, "residual", elements(residual), "y", y);
-    this->check_output(shape, "sum", elements(sum), "y", y);
-    if (elements(sum) == elements(y) && shape.size() > 0)
-      throw argument_error(std::string(Derived::name()) + ": expected y apart from sum, got the same memory for both");
+    this->require_apart(shape, "sum", elements(sum), "y", y);
   }
   template <class Device, class X, class R, class Sum, class Y>
   void normalize_sum(const Device& device, const StatView& view, const X& x, const R& residual, Sum& sum, Y& y,

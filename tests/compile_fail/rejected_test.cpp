@@ -195,6 +195,32 @@ TEST(FromOutput, TensorsAreOfOneKind) {
   EXPECT_FALSE((BackwardsFromOutput<Norm, Rows<4>, Rows<4, double>>) || (BackwardsFromOutput<const Norm, Rows<4>>));
 }
 
+template <class Norm, class X, class V = X, class Y = X>
+concept HasJvp = requires(Norm norm, const X x, const V v, Y y_v) {
+  norm.jvp(x, v, y_v);
+};
+template <class Norm, class X, class Dy = X, class V = X, class DyGrad = X, class XGrad = X>
+concept BackwardsTwice = requires(Norm norm, const X x, const Dy dy, const V v, DyGrad dy_grad, XGrad x_grad) {
+  norm.double_backward(x, dy, v, dy_grad, x_grad);
+};
+
+TEST(HigherDerivatives, AreOfNormsThatHaveThem) {
+  EXPECT_TRUE((HasJvp<BatchNorm2d<float>, Rows<4>>)&&(BackwardsTwice<BatchNorm2d<float>, Rows<4, Eigen::half>>));
+  EXPECT_TRUE((HasJvp<LayerNorm<double>, Rows<2, double>>)&&(BackwardsTwice<normkit::RMSNorm<float>, Columns<2>>));
+  EXPECT_FALSE((HasJvp<normkit::GroupNorm<float>, Rows<4>>) || (BackwardsTwice<normkit::GroupNorm<float>, Rows<4>>));
+  EXPECT_FALSE((HasJvp<normkit::InstanceNorm2d<float>, Rows<4>>));
+  EXPECT_FALSE((BackwardsTwice<normkit::InstanceNorm2d<float>, Rows<4>>));
+}
+
+TEST(HigherDerivatives, TakeTensorsOfOneKind) {
+  using Norm = BatchNorm<float>;
+  EXPECT_FALSE((HasJvp<Norm, Rows<3>, Rows<2>>) || (HasJvp<Norm, Rows<3>, Columns<3>>));
+  EXPECT_FALSE((HasJvp<Norm, Rows<3>, Rows<3>, ConstMap<3>>) || (HasJvp<Norm, Rows<3>, Rows<3>, Rows<3, double>>));
+  EXPECT_FALSE((BackwardsTwice<Norm, Rows<3>, Rows<2>>) || (BackwardsTwice<Norm, Rows<3>, Rows<3>, Columns<3>>));
+  EXPECT_FALSE((BackwardsTwice<Norm, Rows<3>, Rows<3>, Rows<3>, ConstMap<3>>));
+  EXPECT_FALSE((BackwardsTwice<Norm, Rows<3>, Rows<3>, Rows<3>, Rows<3>, ConstMap<3>>));
+}
+
 template <class Norm, class W, class B>
 concept FoldsBefore = requires(const Norm norm, W weight, B bias) {
   normkit::fold_before(norm, weight, 0, bias);

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <normkit/normkit.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <iostream>
@@ -53,6 +54,25 @@ TEST(Recipes, FromOutput) {
     const double bound = std::ldexp(support::roundings::dx * cond, -24);
     ASSERT_NEAR(static_cast<double>(got), rstd * (d - mean_dy - xhat * mean_dy_xhat), bound);
   });
+}
+
+// Where dy grows by the factor 1 + h the penalty grows by 1 + 2 h: sum(dy_grad * dy) = sum(dx^2). By rule.hpp, each dy_grad is
+// within 19 u S rstd and each dx within 10 u S rstd, where S of numbers up to `most` and |xhat| up to `far` is at most
+// 2 most + 2 far * 2 far most.
+TEST(Recipes, Penalty) {
+#include "penalty.inl"
+  double by_dy = 0, penalty = 0, far = 0, allowed = 0;
+  for (Eigen::Index i = 0; i < x.size(); ++i) far = std::max(far, std::abs(static_cast<double>(y.data()[i])));
+  for (Eigen::Index i = 0; i < x.size(); ++i) {
+    const double upstream = static_cast<double>(dy.data()[i]), gradient = static_cast<double>(dx.data()[i]);
+    by_dy += static_cast<double>(dy_grad.data()[i]) * upstream;
+    penalty += gradient * gradient;
+    const double size = (2 + 4 * far * far) * norm.saved().rstd(i / 64), largest_dx = size;
+    allowed += std::ldexp(19 * size * largest_dx * std::abs(upstream) + 2 * 10 * size * std::abs(gradient), -24);
+  }
+  EXPECT_NEAR(by_dy, penalty, allowed);
+  EXPECT_LT(allowed, penalty / 10) << "no agreement of anything with anything";
+  EXPECT_NE(x_grad(3, 5), 0.0f);
 }
 
 TEST(Recipes, Checkpointing) {

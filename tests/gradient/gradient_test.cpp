@@ -75,13 +75,61 @@ class GradientCheck : public ::testing::Test {
       expect_slopes(parameter.value.data(), parameter.gradient.data(), parameter.value.size(), loss, parameter.name);
   }
 
+  /// With loss = sum(v * dx) + sum(of_weight * dweight) + sum(of_bias * dbias), double_backward gives its derivatives, the
+  /// one by dy being how y changes along (v, of_weight, of_bias).
+  template <int Rank, class Norm>
+  void check_second(Norm norm, const Extents& extents) {
+    using Tensor = typename C::template Tensor<Rank>;
+    SCOPED_TRACE(::testing::Message() << ::testing::PrintToString(extents) << ' ' << norm);
+    set_parameters(norm, 5);
+    typename Norm::Tensor of_weight = norm.weight(), of_bias = norm.bias();
+    const typename Norm::Directions directions{of_weight.size() > 0 ? &of_weight : nullptr,
+                                               of_bias.size() > 0 ? &of_bias : nullptr};
+    set_parameters(norm, 3);
+    auto x = random<Tensor>(extents, 1, 0.5, 2), dy = random<Tensor>(extents, 2);
+    const auto v = random<Tensor>(extents, 4);
+    Tensor y = x, dx = x, y_v = x, dy_grad = x, x_grad = x;
+    norm.forward(x, y);
+    norm.jvp(x, v, y_v, directions);
+    norm.zero_grad();
+    norm.double_backward(x, dy, v, dy_grad, x_grad, directions);
+    const typename Norm::Tensor weight_grad = norm.weight_grad();
+    EXPECT_TRUE(same_bits(y_v, dy_grad));
+
+    typename Norm::Saved saved;
+    const auto loss = [&] {
+      norm.forward(x, y, saved);
+      norm.zero_grad();
+      norm.backward(x, dy, dx, saved);
+      Real sum = 0;
+      for (Eigen::Index i = 0; i < dx.size(); ++i) sum += Real(v.data()[i]) * Real(dx.data()[i]);
+      for (Eigen::Index i = 0; i < of_weight.size(); ++i)
+        sum += Real(of_weight.data()[i]) * Real(norm.weight_grad().data()[i]);
+      for (Eigen::Index i = 0; i < of_bias.size(); ++i)
+        sum += Real(of_bias.data()[i]) * Real(norm.bias_grad().data()[i]);
+      return static_cast<double>(sum);
+    };
+    expect_slopes(dy.data(), dy_grad.data(), dy.size(), loss, "dy");
+    if (norm.weight().size() > 0 || norm.is_training()) expect_slopes(x.data(), x_grad.data(), x.size(), loss, "x");
+    if (norm.weight().size() > 0)
+      expect_slopes(norm.weight().data(), weight_grad.data(), weight_grad.size(), loss, "weight");
+  }
+
+  template <int Rank, class Norm>
+  void check_tokens(const Norm& norm, const Extents& extents) {
+    check<Rank>(norm, extents);
+    check_second<Rank>(norm, extents);
+  }
+
   template <int Rank>
   void check_both_modes(BatchNorm<double> norm, const Extents& extents) {
     check<Rank>(norm, extents);
+    check_second<Rank>(norm, extents);
     norm.running_mean().setConstant(0.75);
     norm.running_var().setConstant(2.5);
     norm.eval();
     check<Rank>(norm, extents);
+    check_second<Rank>(norm, extents);
   }
 };
 using Layouts = ::testing::Types<Config<double, Eigen::RowMajor>, Config<double, Eigen::ColMajor>>;
@@ -111,17 +159,17 @@ TYPED_TEST(GradientCheck, BatchNormWithOptions) {
 }
 
 TYPED_TEST(GradientCheck, LayerNormOverOneAxis) {
-  this->template check<2>(LayerNorm<double>(9), {7, 9});
-  this->template check<2>(LayerNorm<double>(67), {2, 67});
-  this->template check<4>(LayerNorm<double>(3, {.axis = 1}), {2, 3, 4, 5});
-  this->template check<3>(LayerNorm<double>(7, {.axis = 0}), {7, 3, 4});
-  this->template check<3>(LayerNorm<double>(6, {.eps = 0.5, .bias = false}), {4, 3, 6});
+  this->template check_tokens<2>(LayerNorm<double>(9), {7, 9});
+  this->template check_tokens<2>(LayerNorm<double>(67), {2, 67});
+  this->template check_tokens<4>(LayerNorm<double>(3, {.axis = 1}), {2, 3, 4, 5});
+  this->template check_tokens<3>(LayerNorm<double>(7, {.axis = 0}), {7, 3, 4});
+  this->template check_tokens<3>(LayerNorm<double>(6, {.eps = 0.5, .bias = false}), {4, 3, 6});
 }
 
 TYPED_TEST(GradientCheck, LayerNormOverSeveralAxes) {
-  this->template check<3>(LayerNorm<double, 2, TypeParam::layout>({3, 4}), {5, 3, 4});
-  this->template check<4>(LayerNorm<double, 2, TypeParam::layout>({3, 4}, {.axis = 1}), {2, 3, 4, 5});
-  this->template check<3>(LayerNorm<double, 3, TypeParam::layout>({5, 3, 4}), {5, 3, 4});
+  this->template check_tokens<3>(LayerNorm<double, 2, TypeParam::layout>({3, 4}), {5, 3, 4});
+  this->template check_tokens<4>(LayerNorm<double, 2, TypeParam::layout>({3, 4}, {.axis = 1}), {2, 3, 4, 5});
+  this->template check_tokens<3>(LayerNorm<double, 3, TypeParam::layout>({5, 3, 4}), {5, 3, 4});
 }
 
 TYPED_TEST(GradientCheck, GroupNorm) {
@@ -136,10 +184,10 @@ TYPED_TEST(GradientCheck, InstanceNorm) {
 }
 
 TYPED_TEST(GradientCheck, RMSNorm) {
-  this->template check<2>(RMSNorm<double>(9), {7, 9});
-  this->template check<2>(RMSNorm<double>(67, {.zero_centred = true}), {2, 67});
-  this->template check<4>(RMSNorm<double>(3, {.eps = 0.5, .axis = 1}), {2, 3, 4, 5});
-  this->template check<3>(RMSNorm<double, 2, TypeParam::layout>({3, 4}), {5, 3, 4});
+  this->template check_tokens<2>(RMSNorm<double>(9), {7, 9});
+  this->template check_tokens<2>(RMSNorm<double>(67, {.zero_centred = true}), {2, 67});
+  this->template check_tokens<4>(RMSNorm<double>(3, {.eps = 0.5, .axis = 1}), {2, 3, 4, 5});
+  this->template check_tokens<3>(RMSNorm<double, 2, TypeParam::layout>({3, 4}), {5, 3, 4});
 }
 
 }  // namespace

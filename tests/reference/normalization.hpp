@@ -133,6 +133,68 @@ inline Gradients backward(const Reals& x, const Reals& dy, const Grouping& g, co
   return result;
 }
 
+/// What differentiating xhat leaves of u: P(u) = u - mean(u) - xhat * mean(u * xhat); without mean(u) where nothing was
+/// subtracted, and u for running statistics.
+inline Reals projected(const Reals& u, const Reals& xhat, const Grouping& g, Statistics statistics) {
+  Reals u_xhat(u.size()), result = u;
+  if (statistics == Statistics::running) return result;
+  for (std::size_t i = 0; i < u.size(); ++i) u_xhat[i] = u[i] * xhat[i];
+  const Reals mean = mean_by_group(u, g), slope = mean_by_group(u_xhat, g);
+  for (std::size_t i = 0; i < u.size(); ++i) {
+    if (statistics == Statistics::of_batch) result[i] -= mean[g.group[i]];
+    result[i] -= xhat[i] * slope[g.group[i]];
+  }
+  return result;
+}
+
+/// How y changes where x, weight and bias change by v and `directions`: weight * rstd * P(v) + dweight * xhat + dbias.
+inline Reals jvp(const Reals& x, const Reals& v, const Grouping& g, const Moments& m, Real eps, const Affine& affine,
+                 const Affine& directions, Statistics statistics) {
+  const Reals xhat = normalized(x, g, m, eps);
+  Reals result = projected(v, xhat, g, statistics);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    result[i] *= affine.weight_at(g.param[i]) * rstd(m.var[g.group[i]], eps);
+    if (!directions.weight.empty()) result[i] += directions.weight[g.param[i]] * xhat[i];
+    if (!directions.bias.empty()) result[i] += directions.bias[g.param[i]];
+  }
+  return result;
+}
+
+/// The gradients of sum(v * dx) + sum(directions.weight * dweight) + sum(directions.bias * dbias) by dy (which is jvp), x and
+/// weight. With d = dy * weight, f = dy * directions.weight:
+///   by x: rstd * P(f) - rstd^2 * (mean(v * P(d)) * xhat + mean(d * xhat) * P(v) + mean(v * xhat) * P(d))
+///   by weight: sum(rstd * P(v) * dy)
+struct SecondGradients {
+  Reals dx, dweight;
+};
+inline SecondGradients double_backward(const Reals& x, const Reals& dy, const Reals& v, const Grouping& g,
+                                       const Moments& m, Real eps, const Affine& affine, const Affine& directions,
+                                       Statistics statistics) {
+  const Reals xhat = normalized(x, g, m, eps), v_left = projected(v, xhat, g, statistics);
+  Reals d(x.size()), f(x.size(), 0), by_weight(x.size()), joint(x.size()), d_xhat(x.size()), v_xhat(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    d[i] = dy[i] * affine.weight_at(g.param[i]);
+    if (!directions.weight.empty()) f[i] = dy[i] * directions.weight[g.param[i]];
+    by_weight[i] = dy[i] * v_left[i] * rstd(m.var[g.group[i]], eps);
+  }
+  const Reals d_left = projected(d, xhat, g, statistics), f_left = projected(f, xhat, g, statistics);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    joint[i] = v[i] * d_left[i];
+    d_xhat[i] = d[i] * xhat[i];
+    v_xhat[i] = v[i] * xhat[i];
+  }
+  const Reals c = mean_by_group(joint, g), a = mean_by_group(v_xhat, g), b = mean_by_group(d_xhat, g);
+  SecondGradients result{Reals(x.size()), sum_by(by_weight, g.param, g.params)};
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t s = g.group[i];
+    const Real r = rstd(m.var[s], eps);
+    result.dx[i] = r * f_left[i];
+    if (statistics != Statistics::running)
+      result.dx[i] -= r * r * (c[s] * xhat[i] + b[s] * v_left[i] + a[s] * d_left[i]);
+  }
+  return result;
+}
+
 /// What BatchNorm carries from batch to batch.
 struct Running {
   Reals mean, var;

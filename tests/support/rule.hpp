@@ -17,6 +17,14 @@
 //   dweight  sum |dy| xi                                     9  in xhat 4; * dy; a sum 3; + old
 //   dbias    sum |dy|                                        4  a sum 3; + old, which is made one precision up and
 //                                                               stored once
+//   y_v      |w| rstd S(v) + |dir w| xi + |dir b|           19  v * xhat, its sum and mean 7; * xhat, whose own 4
+//              S(u) = |u| + mean|u| + xi mean(|u| xi)           are others, 5; two differences, * rstd, which is
+//                                                               rounded too, and * w 5; two sums
+//   x_grad   rstd S(f) + rstd^2 (xi C + B S(v) + A S(d))    28  in C v * d 2, in A B 14, their difference 1; * xhat 5;
+//              A, B = mean(|v| xi), mean(|d| xi)                two sums; rstd * w, rstd, the products 4; the
+//              C = mean(|v d|) + mean|v| mean|d| + A B          difference and the store 2
+//   w_grad   sum rstd |dy| S(v)                             18  rstd S(v) 14 as in y_v; * dy; the sum; + old 2
+//              (running: S(u) = |u|; about zero no mean|u|)
 //   mean     mean|x|                                         3  x - pivot; the sum, which is corrected; the store
 //   var      var                                             7  x - mean, which is squared and counts twice; the
 //                                                               square; a sum 3; the store
@@ -50,8 +58,9 @@ using reference::Reals;
 using reference::Statistics;
 
 namespace roundings {
+inline constexpr int y_v = 19, x_grad = 28, w_grad = 18;
 inline constexpr int y = 6, dx = 10, dweight = 9, dbias = 4, mean = 3, var = 7, running = 7;
-}
+}  // namespace roundings
 
 /// Exact values with the cond of each.
 struct Expected {
@@ -110,6 +119,57 @@ inline ExpectedGradients expected_gradients(const Reals& x, const Reals& dy, con
   return {{exact.dx, cond},
           {exact.dweight, reference::sum_by(dy_xi, g.param, g.params)},
           {exact.dbias, reference::sum_by(magnitudes(dy), g.param, g.params)}};
+}
+
+/// S(u) of every element.
+inline Reals projected_size(const Reals& u, const Reals& xi, const Grouping& g, Statistics statistics) {
+  Reals result = magnitudes(u), u_xi = result;
+  if (statistics == Statistics::running) return result;
+  for (std::size_t i = 0; i < u.size(); ++i) u_xi[i] *= xi[i];
+  const Reals mean = reference::mean_by_group(result, g), slope = reference::mean_by_group(u_xi, g);
+  for (std::size_t i = 0; i < u.size(); ++i) {
+    if (statistics == Statistics::of_batch) result[i] += mean[g.group[i]];
+    result[i] += xi[i] * slope[g.group[i]];
+  }
+  return result;
+}
+
+struct ExpectedSecond {
+  Expected y_v, x_grad, w_grad;
+};
+inline ExpectedSecond expected_second(const Reals& x, const Reals& dy, const Reals& v, const Grouping& g,
+                                      const Moments& m, Real eps, const Affine& affine, const Affine& directions,
+                                      Statistics statistics) {
+  const reference::SecondGradients exact =
+      reference::double_backward(x, dy, v, g, m, eps, affine, directions, statistics);
+  const Reals xi = spread(reference::normalized(x, g, m, eps), g, statistics);
+  const std::size_t n = x.size();
+  Reals d(n), f(n, 0), d_xi(n), v_xi(n), vd(n), y_v(n), x_grad(n), by_weight(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    d[i] = std::abs(affine.weight_at(g.param[i]) * dy[i]);
+    if (!directions.weight.empty()) f[i] = std::abs(directions.weight[g.param[i]] * dy[i]);
+    d_xi[i] = d[i] * xi[i];
+    v_xi[i] = std::abs(v[i]) * xi[i];
+    vd[i] = std::abs(v[i]) * d[i];
+  }
+  const Reals v_size = projected_size(v, xi, g, statistics), d_size = projected_size(d, xi, g, statistics);
+  const Reals f_size = projected_size(f, xi, g, statistics);
+  const Reals a = reference::mean_by_group(v_xi, g), b = reference::mean_by_group(d_xi, g);
+  const Reals mean_v = reference::mean_by_group(magnitudes(v), g), mean_d = reference::mean_by_group(d, g);
+  const Reals mean_vd = reference::mean_by_group(vd, g);
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t s = g.group[i], p = g.param[i];
+    const Real r = reference::rstd(m.var[s], eps), c = mean_vd[s] + mean_v[s] * mean_d[s] + a[s] * b[s];
+    y_v[i] = std::abs(affine.weight_at(p)) * r * v_size[i];
+    if (!directions.weight.empty()) y_v[i] += std::abs(directions.weight[p]) * xi[i];
+    if (!directions.bias.empty()) y_v[i] += std::abs(directions.bias[p]);
+    x_grad[i] = r * f_size[i];
+    if (statistics != Statistics::running) x_grad[i] += r * r * (xi[i] * c + b[s] * v_size[i] + a[s] * d_size[i]);
+    by_weight[i] = r * std::abs(dy[i]) * v_size[i];
+  }
+  return {{reference::jvp(x, v, g, m, eps, affine, directions, statistics), y_v},
+          {exact.dx, x_grad},
+          {exact.dweight, reference::sum_by(by_weight, g.param, g.params)}};
 }
 
 /// A gradient added to what was there; an empty `old` is zero.

@@ -91,6 +91,22 @@ void copy(Index groups, GradientSums<T> from, GradientSums<T> to) noexcept {
   }
 }
 
+/// Sums over each group that derivatives in a direction need (direction.inl.hpp says of what): the sums of each kind stand
+/// `stride` apart.
+template <Scalar T>
+struct DirectionSums {
+  static constexpr int kinds = 7;
+  Wide<T>* sums;
+  Index stride;
+
+  Wide<T>& operator()(int kind, Index group) const noexcept { return sums[kind * stride + group]; }
+  DirectionSums from(Index group) const noexcept { return {sums + group, stride}; }
+};
+/// What is taken out of a group: means of v, e and f, and of their products with xhat.
+struct DirectionMeans {
+  double v, v_xhat, e, e_xhat, joint, f, f_xhat;
+};
+
 /// What normalizing a group needs of its statistics:
 ///   xhat = ((x - mean) / 2^exponent - mean_lo) * rstd
 /// mean is the nearest T, mean_lo the rest of it / 2^exponent, rstd = 2^exponent / sqrt(var + eps). The exponent is 0 but

@@ -66,8 +66,8 @@ class Plan : public Cut {
   /// The most elements that a block has of each group.
   static constexpr Index block_elements = 4096;
 
-  /// Tiles of a multiple of `unit` groups, of which a tile can have at least one.
-  explicit Plan(const StatView& view, Index unit = 1) noexcept : Cut(view) {
+  /// Tiles of a multiple of `unit` groups, of which a tile can have at least one, and of `most` groups at most.
+  explicit Plan(const StatView& view, Index unit = 1, Index most = max_groups) noexcept : Cut(view) {
     if (walk() == runs && view.inner >= block_elements) {
       segments_ = ceil_div(view.inner, block_elements);
       // Even segments of whole cache lines: no block of a few elements at the end.
@@ -85,7 +85,7 @@ class Plan : public Cut {
       blocks_per_chunk_ = max(ceil_div(chunk_elements, planes_ * segment_ * across), ceil_div(blocks_, max_chunks));
       chunks_ = ceil_div(blocks_, blocks_per_chunk_);
     }
-    tile_ = walk() == lanes ? max_groups : power_of_two(clamp(run_elements() / view.count(), 1, run_groups));
+    tile_ = walk() == lanes ? most : power_of_two(clamp(run_elements() / view.count(), 1, run_groups));
     part_ = tile_;
     if (unit > 1) tile_ = max(unit, tile_ / unit * unit);
     tiles_per_slab_ = tile_ < view.kept ? ceil_div(view.kept, tile_) : 1;

@@ -123,4 +123,19 @@ decltype(auto) dense(const Device& device, const X& x) {
   }
 }
 
+/// A layer as a functor for Eigen's customOp: its infer inside an expression.
+template <class Norm>
+struct CustomOp {
+  const Norm* norm;
+
+  template <class X>
+  auto dimensions(const X& x) const {
+    return Extents<X>(Eigen::TensorEvaluator<const X, Eigen::DefaultDevice>(x, Eigen::DefaultDevice()).dimensions());
+  }
+  template <class X, class Y, class Device>
+  void eval(const X& x, Y& y, const Device& device) const {
+    norm->infer(device, x, y);
+  }
+};
+
 }  // namespace normkit::detail
