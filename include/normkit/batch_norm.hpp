@@ -5,6 +5,7 @@
 
 #include <normkit/channel_norm.hpp>
 #include <normkit/higher_derivatives.hpp>
+#include <normkit/variable_length.hpp>
 
 namespace normkit {
 
@@ -31,10 +32,11 @@ struct BatchNormOptions {
 /// Throws   shape_error, argument_error, state_error; outputs and state untouched
 /// Source   Ioffe, Szegedy 2015, arXiv:1502.03167, algorithms 1 and 2
 template <detail::Scalar T, class Ranks = AnyRank>
-class BatchNorm
-    : public detail::HigherDerivatives<detail::ChannelNorm<BatchNorm<T, Ranks>, T, BatchNormOptions, Ranks>> {
-  using Base = detail::HigherDerivatives<detail::ChannelNorm<BatchNorm, T, BatchNormOptions, Ranks>>;
-  friend detail::ChannelNorm<BatchNorm, T, BatchNormOptions, Ranks>;
+class BatchNorm : public detail::VariableLength<
+                      detail::HigherDerivatives<detail::ChannelNorm<BatchNorm<T, Ranks>, T, BatchNormOptions, Ranks>>> {
+  using Channels = detail::ChannelNorm<BatchNorm, T, BatchNormOptions, Ranks>;
+  using Base = detail::VariableLength<detail::HigherDerivatives<Channels>>;
+  friend Channels;
 
  public:
   using typename Base::Saved;

@@ -46,8 +46,9 @@ requires(BatchNorm<T, Ranks>::template is_device<Device>&& BatchNorm<T, Ranks>::
   detail::require_extents("diagnose", "running_var", tracked, norm.running_var().dimensions());
   detail::require_running_var("diagnose", norm.running_var().data(), tracked[0]);
 
-  const std::vector<double> unknown(static_cast<std::size_t>(channels), std::numeric_limits<double>::quiet_NaN());
-  ChannelDiagnostics out{.mean = unknown, .var = unknown};
+  ChannelDiagnostics out;
+  out.mean.assign(static_cast<std::size_t>(channels), std::numeric_limits<double>::quiet_NaN());
+  out.var = out.mean;
   if (shape.size() > 0)
     detail::measure_on(device, *detail::make_view(shape, axis, 1, true), detail::elements(input), out.mean.data(),
                        out.var.data());

@@ -77,11 +77,10 @@ class HigherDerivatives : public Base {
   /// Threads  as forward
   /// Throws   as jvp
   template <class Device, class X, class DY, class V, class DYG, class XG, std::same_as<Saved> Kept>
-  requires(Base::template is_device<Device>&& Base::template takes<X, DY, DYG>() &&
-           Base::template takes<X, V, XG>()) void double_backward(const Device& device, const X& x, const DY& dy,
-                                                                  const V& v, DYG&& dy_grad, XG&& x_grad,
-                                                                  const Kept& saved,
-                                                                  const Directions& directions = {}) {
+  requires(Base::template is_device<Device>&& Base::template takes<X, DY, DYG>() && SameKind<X, V> &&
+           Base::template takes<X, XG>()) void double_backward(const Device& device, const X& x, const DY& dy,
+                                                               const V& v, DYG&& dy_grad, XG&& x_grad,
+                                                               const Kept& saved, const Directions& directions = {}) {
     decltype(auto) input = dense(device, x);
     decltype(auto) upstream = dense(device, dy);
     decltype(auto) along = dense(device, v);
@@ -103,23 +102,23 @@ class HigherDerivatives : public Base {
                                      elements(x_grad), weight_grad);
   }
   template <class Device, class X, class DY, class V, class DYG, class XG>
-  requires(Base::template is_device<Device>&& Base::template takes<X, DY, DYG>() &&
-           Base::template takes<X, V, XG>()) void double_backward(const Device& device, const X& x, const DY& dy,
-                                                                  const V& v, DYG&& dy_grad, XG&& x_grad,
-                                                                  const Directions& directions = {}) {
+  requires(Base::template is_device<Device>&& Base::template takes<X, DY, DYG>() && SameKind<X, V> &&
+           Base::template takes<X, XG>()) void double_backward(const Device& device, const X& x, const DY& dy,
+                                                               const V& v, DYG&& dy_grad, XG&& x_grad,
+                                                               const Directions& directions = {}) {
     double_backward(device, x, dy, v, dy_grad, x_grad, this->saved_, directions);
   }
   template <class X, class DY, class V, class DYG, class XG, std::same_as<Saved> Kept>
-  requires(Base::template takes<X, DY, DYG>() &&
-           Base::template takes<X, V, XG>()) void double_backward(const X& x, const DY& dy, const V& v, DYG&& dy_grad,
-                                                                  XG&& x_grad, const Kept& saved,
-                                                                  const Directions& directions = {}) {
+  requires(Base::template takes<X, DY, DYG>() && SameKind<X, V> &&
+           Base::template takes<X, XG>()) void double_backward(const X& x, const DY& dy, const V& v, DYG&& dy_grad,
+                                                               XG&& x_grad, const Kept& saved,
+                                                               const Directions& directions = {}) {
     double_backward(Eigen::DefaultDevice(), x, dy, v, dy_grad, x_grad, saved, directions);
   }
   template <class X, class DY, class V, class DYG, class XG>
-  requires(Base::template takes<X, DY, DYG>() &&
-           Base::template takes<X, V, XG>()) void double_backward(const X& x, const DY& dy, const V& v, DYG&& dy_grad,
-                                                                  XG&& x_grad, const Directions& directions = {}) {
+  requires(Base::template takes<X, DY, DYG>() && SameKind<X, V> &&
+           Base::template takes<X, XG>()) void double_backward(const X& x, const DY& dy, const V& v, DYG&& dy_grad,
+                                                               XG&& x_grad, const Directions& directions = {}) {
     double_backward(Eigen::DefaultDevice(), x, dy, v, dy_grad, x_grad, this->saved_, directions);
   }
 

@@ -2,13 +2,11 @@
 
 #include <ostream>
 
-#include <normkit/detail/check.hpp>
-#include <normkit/parameters.hpp>
-#include <normkit/saved.hpp>
+#include <normkit/layer_state.hpp>
 
 namespace normkit::detail {
 
-/// What all layers have in common: the ways of calling them, their parameters, and the checks on tensors. A layer
+/// What all layers have in common: the ways of calling them, and the checks on tensors. A layer
 /// `Derived` gives the rest:
 ///   static constexpr bool fits(rank, layout)      which tensors it takes, known at compile time
 ///   static std::string_view name()                for messages
@@ -18,11 +16,12 @@ namespace normkit::detail {
 ///   Affine<T> affine() const                      weight and bias as the kernels take them
 ///   static constexpr About about                  what squares are taken about, if not the mean
 template <class Derived, Scalar T, int Rank, int Layout>
-class Layer {
+class Layer : public LayerState<T, Rank, Layout> {
+  using State = LayerState<T, Rank, Layout>;
+
  public:
-  using Saved = normkit::Saved<T>;
-  using Parameters = AffineParameters<T, Rank, Layout>;
-  using Tensor = typename Parameters::Tensor;
+  using typename State::Saved;
+  using typename State::Tensor;
 
   /// A tensor that this layer takes: an expression or dense, of its scalar (float: or of 16 bits), a rank and layout that fit.
   template <class X>
@@ -72,14 +71,14 @@ class Layer {
   }
   template <class Device, class X, class Y>
   requires(is_device<Device>&& takes<X, Y>()) void forward(const Device& device, const X& x, Y&& y) {
-    forward(device, x, y, saved_);
+    forward(device, x, y, this->saved_);
   }
   template <class X, class Y>
   requires(takes<X, Y>()) void forward(const X& x, Y&& y, Saved& saved) {
     forward(Eigen::DefaultDevice(), x, y, saved);
   }
   template <class X, class Y>
-  requires(takes<X, Y>()) void forward(const X& x, Y&& y) { forward(Eigen::DefaultDevice(), x, y, saved_); }
+  requires(takes<X, Y>()) void forward(const X& x, Y&& y) { forward(Eigen::DefaultDevice(), x, y, this->saved_); }
 
   /// forward as a function: allocates its output.
   template <class Device, class X>
@@ -126,7 +125,7 @@ class Layer {
   template <class Device, class X, class DY, class DX>
   requires(is_device<Device>&& takes<X, DY, DX>()) void backward(const Device& device, const X& x, const DY& dy,
                                                                  DX&& dx, Gradients which = {}) {
-    backward(device, x, dy, dx, saved_, which);
+    backward(device, x, dy, dx, this->saved_, which);
   }
   template <class X, class DY, class DX, std::same_as<Saved> Kept>
   requires(takes<X, DY, DX>()) void backward(const X& x, const DY& dy, DX&& dx, const Kept& saved,
@@ -135,7 +134,7 @@ class Layer {
   }
   template <class X, class DY, class DX>
   requires(takes<X, DY, DX>()) void backward(const X& x, const DY& dy, DX&& dx, Gradients which = {}) {
-    backward(Eigen::DefaultDevice(), x, dy, dx, saved_, which);
+    backward(Eigen::DefaultDevice(), x, dy, dx, this->saved_, which);
   }
 
   /// The layer as a functor for Eigen's customOp, `y = x.customOp(norm.op())`: infer inside an expression. It refers to
@@ -146,36 +145,10 @@ class Layer {
     return CustomOp<Derived>{&derived()};
   }
 
-  void train(bool on = true) noexcept { training_ = on; }
-  void eval() noexcept { training_ = false; }
-  bool is_training() const noexcept { return training_; }
-
-  /// Weight and bias and their gradients, of size 0 where the layer has none. To be set like any tensor.
-  Tensor& weight() noexcept { return parameters_.weight; }
-  Tensor& bias() noexcept { return parameters_.bias; }
-  Tensor& weight_grad() noexcept { return parameters_.weight_grad; }
-  Tensor& bias_grad() noexcept { return parameters_.bias_grad; }
-  const Tensor& weight() const noexcept { return parameters_.weight; }
-  const Tensor& bias() const noexcept { return parameters_.bias; }
-  const Tensor& weight_grad() const noexcept { return parameters_.weight_grad; }
-  const Tensor& bias_grad() const noexcept { return parameters_.bias_grad; }
-
-  /// Those present, as "weight" and "bias", with their gradients.
-  auto parameters() { return parameters_.list(); }
-  auto parameters() const { return parameters_.list(); }
-  /// weight 1 (0 where it means 1 + weight), bias 0; gradients stay.
-  void reset_parameters() { parameters_.reset(); }
-  void zero_grad() { parameters_.zero_grad(); }
-
-  /// What the last forward without a Saved of the caller's kept.
-  const Saved& saved() const noexcept { return saved_; }
-
  protected:
   static constexpr About about = About::mean;
 
-  Layer(const std::array<Index, static_cast<std::size_t>(Rank)>& extents, bool weight, bool bias,
-        T initial_weight = T(1))
-      : parameters_(typename Parameters::Extents(extents), weight, bias, initial_weight) {}
+  using State::State;
 
   /// What backward makes xhat and dx of.
   struct Recalled {
@@ -212,36 +185,30 @@ class Layer {
       if (which.input) check_output(shape, "dsum", extra, "dx", dx);
     }
     if (view.size() == 0) return;
-    const Recalled recalled = recall();
-    const ParameterSink<T> sink{
-        which.weight && parameters_.weight.size() > 0 ? parameters_.weight_grad.data() : nullptr,
-        which.bias && parameters_.bias.size() > 0 ? parameters_.bias_grad.data() : nullptr};
-    const BackwardCall<S> call{view,
-                               Derived::about,
-                               recalled.statistics,
-                               recalled.affine,
-                               elements(input),
-                               elements(upstream),
-                               which.input ? elements(dx) : nullptr,
-                               sink,
-                               extra};
+    run_backward<S>(device, view, saved.source, recall(), {elements(input), elements(upstream), extra},
+                    which.input ? elements(dx) : nullptr, which);
+  }
+  /// What a backward reads; `added` to dx, or null.
+  template <Stored S>
+  struct Upstream {
+    const S *x, *dy, *added;
+  };
+  /// A backward whose tensors have been checked, of a view that is not empty; dx may be null.
+  template <Stored S, class Device>
+  void run_backward(const Device& device, const StatView& view, typename Saved::Source source, const Recalled& recalled,
+                    const Upstream<S>& in, S* dx, Gradients which) {
+    const BackwardCall<S> call{
+        view, Derived::about, recalled.statistics, recalled.affine, in.x, in.dy, dx, this->sink(which), in.added};
     const Executor execute = executor_for(device, view.size());
-    std::byte* const memory = workspace_.reserve(backward_bytes<S>(view, call.affine.by_element));
-    if (saved.source == Saved::Source::batch)
+    std::byte* const memory = this->workspace_.reserve(backward_bytes<S>(view, call.affine.by_element));
+    if (source == Saved::Source::batch)
       backward_by_batch(execute, call, memory);
     else
       backward_by_given(execute, call, memory);
   }
 
-  /// Each parameter that the layer has, and its gradient, has these extents.
   void require_parameters(const std::array<Index, static_cast<std::size_t>(Rank)>& extents) const {
-    const auto require = [&](const char* name, bool present, const Tensor& tensor) {
-      if (present || tensor.size() > 0) require_extents(derived().name(), name, extents, tensor.dimensions());
-    };
-    require("weight", has_weight_, parameters_.weight);
-    require("gradient of weight", has_weight_, parameters_.weight_grad);
-    require("bias", has_bias_, parameters_.bias);
-    require("gradient of bias", has_bias_, parameters_.bias_grad);
+    State::require_parameters(derived().name(), extents);
   }
   Shape checked_shape(const auto& input) const {
     const Shape shape = shape_of(input);
@@ -270,11 +237,16 @@ class Layer {
       require_extents<static_cast<std::size_t>(Rank)>(derived().name(), name, parameter.dimensions(),
                                                       given->dimensions());
   }
-  /// The view of a tensor of the shape that the forward had whose statistics were saved.
-  StatView saved_view(const Shape& shape, const Saved& saved) const {
-    const StatView view = derived().view_of(shape);
+  /// The view of a tensor of that shape, which the layer takes. Throws.
+  StatView checked_view(const Shape& shape) const { return derived().view_of(shape); }
+  /// That a forward of this layer, of a tensor of that shape and of that view, has filled `saved`. Throws.
+  void require_saved(const Shape& shape, const StatView& view, const Saved& saved) const {
     saved.require(
         derived().name(), shape, view, Derived::about, requires(const Derived& layer) { layer.running_mean(); });
+  }
+  StatView saved_view(const Shape& shape, const Saved& saved) const {
+    const StatView view = checked_view(shape);
+    require_saved(shape, view, saved);
     return view;
   }
   /// Throws where the forward has overwritten its input, which is needed.
@@ -282,19 +254,22 @@ class Layer {
     if (saved.in_place)
       throw state_error(std::string(derived().name()) + ": the forward was in place and has overwritten its input");
   }
+  /// What a layer of this kind does, for the classes between this one and `Derived`.
   Affine<T> current_affine() const noexcept { return derived().affine(); }
-  static const T* data_or_null(const Tensor& tensor) noexcept { return tensor.size() > 0 ? tensor.data() : nullptr; }
-
-  Parameters parameters_;
-  Saved saved_;
-  Workspace workspace_;
+  static constexpr About current_about() noexcept { return Derived::about; }
+  static constexpr std::string_view current_name() noexcept { return Derived::name(); }
+  template <Stored S>
+  void normalize_values(const Executor& execute, const StatView& view, const S* x, S* y, Saved& saved) {
+    derived().normalize(execute, view, x, y, saved);
+  }
+  template <Stored S>
+  void infer_values(const Executor& execute, const StatView& view, const S* x, S* y) const {
+    derived().infer_view(execute, view, x, y);
+  }
 
  private:
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }
   const Derived& derived() const noexcept { return static_cast<const Derived&>(*this); }
-
-  bool has_weight_ = parameters_.weight.size() > 0, has_bias_ = parameters_.bias.size() > 0;
-  bool training_ = true;
 };
 
 }  // namespace normkit::detail

@@ -80,7 +80,9 @@ struct Saved {
     const bool is_running = source == Source::running;
     const Index stats = is_running && view.channels.count ? view.channels.count : view.stats();
     if (!(view == expected) || about != expected_about || !holds(stats) || (is_running && !has_running))
-      throw state_error(name + ": expected what a forward of this layer saved, got that of another layer");
+      throw state_error(
+          name +
+          ": expected what a forward of this layer saved, got that of another layer or of other valid positions");
   }
 };
 

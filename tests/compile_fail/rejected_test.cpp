@@ -3,6 +3,7 @@
 #include <normkit/normkit.hpp>
 
 #include <array>
+#include <cstdint>
 #include <type_traits>
 #include <unsupported/Eigen/CXX11/Tensor>
 
@@ -219,6 +220,47 @@ TEST(HigherDerivatives, TakeTensorsOfOneKind) {
   EXPECT_FALSE((BackwardsTwice<Norm, Rows<3>, Rows<2>>) || (BackwardsTwice<Norm, Rows<3>, Rows<3>, Columns<3>>));
   EXPECT_FALSE((BackwardsTwice<Norm, Rows<3>, Rows<3>, Rows<3>, ConstMap<3>>));
   EXPECT_FALSE((BackwardsTwice<Norm, Rows<3>, Rows<3>, Rows<3>, Rows<3>, ConstMap<3>>));
+}
+
+template <class Norm, class X, class V, class Y = X>
+concept ForwardsWith = requires(Norm norm, const X x, const V which, Y y) {
+  norm.forward(x, which, y);
+};
+template <class Norm, class X, class V, class Y = X>
+concept InfersWith = requires(const Norm norm, const X x, const V which, Y y) {
+  norm.infer(x, which, y);
+};
+template <class Norm, class X, class V, class Dy = X, class Dx = X>
+concept BackwardsWith = requires(Norm norm, const X x, const V which, const Dy dy, Dx dx) {
+  norm.backward(x, which, dy, dx);
+};
+template <class Norm, class X, class V>
+concept TakesWith = ForwardsWith<Norm, X, V> && InfersWith<Norm, X, V> && BackwardsWith<Norm, X, V>;
+template <class Norm, class X, class V>
+concept TakesNotWith = !ForwardsWith<Norm, X, V> && !InfersWith<Norm, X, V> && !BackwardsWith<Norm, X, V>;
+
+TEST(VariableLength, IsOfBatchNormWithLengthsOrAMask) {
+  using Norm = BatchNorm<float>;
+  EXPECT_TRUE((TakesWith<Norm, Rows<3>, Rows<1, int>>)&&(TakesWith<Norm, Columns<3>, Rows<1, std::int64_t>>));
+  EXPECT_TRUE((TakesWith<Norm, Rows<4>, Rows<3, bool>>)&&(TakesWith<Norm, Rows<2>, Columns<1, bool>>));
+  EXPECT_TRUE((TakesNotWith<Norm, Rows<4>, Rows<1, int>>)) << "lengths are of one axis";
+  EXPECT_TRUE((TakesNotWith<Norm, Rows<3>, Rows<1, float>>)&&(TakesNotWith<Norm, Rows<3>, Rows<2, int>>));
+  EXPECT_TRUE((TakesNotWith<Norm, Rows<3>, Rows<1, bool>>)&&(TakesNotWith<Norm, Rows<3>, Rows<3, bool>>));
+  EXPECT_TRUE((TakesNotWith<Norm, Rows<3>, Columns<2, bool>>)) << "a mask lies as x does";
+  EXPECT_TRUE((TakesNotWith<normkit::InstanceNorm<float>, Rows<3>, Rows<1, int>>));
+  EXPECT_FALSE((ForwardsWith<Norm, Rows<3>, Rows<1, int>, Rows<2>>) || (ForwardsWith<Norm, Rows<1, int>, Rows<3>>));
+  EXPECT_FALSE((ForwardsWith<Norm, Rows<3>, Rows<3>, Rows<1, int>>)) << "y comes last";
+  EXPECT_FALSE((BackwardsWith<Norm, Rows<3>, Rows<3>, Rows<1, int>>)) << "lengths come second";
+}
+
+TEST(RaggedRows, AreOfNormsOfTokensWithOffsets) {
+  EXPECT_TRUE((TakesWith<LayerNorm<float>, Rows<1>, Rows<1, int>>));
+  EXPECT_TRUE((TakesWith<normkit::RMSNorm<float>, Columns<1, Eigen::half>, Rows<1, unsigned>>));
+  EXPECT_TRUE((TakesNotWith<LayerNorm<float>, Rows<2>, Rows<1, int>>)) << "rows of one length need none";
+  EXPECT_TRUE((TakesNotWith<LayerNorm<float, 2>, Rows<1>, Rows<1, int>>));
+  EXPECT_TRUE((TakesNotWith<LayerNorm<float>, Rows<1>, Rows<1, bool>>));
+  EXPECT_TRUE((TakesNotWith<LayerNorm<float>, Rows<1>, Rows<2, int>>));
+  EXPECT_TRUE((TakesNotWith<LayerNorm<float>, Rows<3>, Rows<1, int>>)) << "lengths are BatchNorm's";
 }
 
 template <class Norm, class W, class B>

@@ -75,6 +75,29 @@ TEST(Recipes, Penalty) {
   EXPECT_NE(x_grad(3, 5), 0.0f);
 }
 
+// The padding is zero, and what is valid has the mean 0: each y within 6 u (2 |xhat| + 0) as rule.hpp says, |xhat| below 8.
+TEST(Recipes, Lengths) {
+#include "lengths.inl"
+  double sum = 0;
+  for (Eigen::Index n = 0; n < 4; ++n)
+    for (Eigen::Index l = 0; l < 100; ++l) {
+      if (l < lengths(n))
+        sum += static_cast<double>(y(n, 5, l));
+      else
+        EXPECT_TRUE(y(n, 5, l) == 0.0f && dx(n, 5, l) == 0.0f);
+    }
+  EXPECT_NEAR(sum, 0, (100 + 31 + 7 + 64) * std::ldexp(6.0 * 16, -24));
+}
+
+TEST(Recipes, Ragged) {
+#include "ragged.inl"
+  Eigen::Tensor<float, 1> row(5), alone(5);
+  for (Eigen::Index i = 0; i < 5; ++i) row(i) = x(i);
+  normkit::LayerNorm<float>(5).forward(row, alone);
+  for (Eigen::Index i = 0; i < 5; ++i) EXPECT_EQ(y(i), alone(i));
+  EXPECT_EQ(y(5), 0.0f) << "a row of one is its bias";
+}
+
 TEST(Recipes, Checkpointing) {
 #include "checkpointing.inl"
   Eigen::Tensor<float, 2> first(16, 10);

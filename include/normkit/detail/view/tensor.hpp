@@ -52,10 +52,13 @@ inline constexpr int layout_of =
 template <TensorInput X>
 using ScalarOf = std::remove_const_t<typename std::remove_cvref_t<X>::Scalar>;
 
+template <class X, class Other>
+concept SameLayout = TensorInput<X> && TensorInput<Other> &&(layout_of<X> == layout_of<Other> || rank_of<X> <= 1);
+
 /// Tensors of one call: the same scalar, rank and layout, known at compile time.
 template <class X, class Other>
 concept SameKind = TensorInput<X> && TensorInput<Other> && std::is_same_v<ScalarOf<X>, ScalarOf<Other>> && rank_of<X>
-== rank_of<Other> && (layout_of<X> == layout_of<Other> || rank_of<X> <= 1);
+== rank_of<Other>&& SameLayout<X, Other>;
 
 /// How the scalar of a tensor is known below: Eigen's numbers of 16 bits by their bits, others as they are.
 template <class T>
@@ -72,6 +75,15 @@ struct StoredAs<Eigen::bfloat16> {
 };
 template <TensorInput X>
 using StoredOf = typename StoredAs<ScalarOf<X>>::Type;
+
+/// A tensor as a parameter of another type than `const X&`: clang 14 lets a function hide one that a using-declaration brings where
+/// the types of their parameters are alike, whatever either requires.
+template <class X>
+using AnyTensor = Eigen::TensorBase<X, Eigen::ReadOnlyAccessors>;
+template <class X>
+const X& tensor_of(const AnyTensor<X>& tensor) noexcept {
+  return static_cast<const X&>(tensor);
+}
 
 /// The elements of a dense tensor.
 template <DenseTensor X>
