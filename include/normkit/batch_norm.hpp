@@ -4,6 +4,7 @@
 #include <limits>
 
 #include <normkit/channel_norm.hpp>
+#include <normkit/from_output.hpp>
 #include <normkit/higher_derivatives.hpp>
 #include <normkit/variable_length.hpp>
 
@@ -32,10 +33,12 @@ struct BatchNormOptions {
 /// Throws   shape_error, argument_error, state_error; outputs and state untouched
 /// Source   Ioffe, Szegedy 2015, arXiv:1502.03167, algorithms 1 and 2
 template <detail::Scalar T, class Ranks = AnyRank>
-class BatchNorm : public detail::VariableLength<
-                      detail::HigherDerivatives<detail::ChannelNorm<BatchNorm<T, Ranks>, T, BatchNormOptions, Ranks>>> {
+class BatchNorm
+    : public detail::FromOutput<detail::VariableLength<
+          detail::HigherDerivatives<detail::ChannelNorm<BatchNorm<T, Ranks>, T, BatchNormOptions, Ranks>>>> {
   using Channels = detail::ChannelNorm<BatchNorm, T, BatchNormOptions, Ranks>;
-  using Base = detail::VariableLength<detail::HigherDerivatives<Channels>>;
+  using Base = detail::FromOutput<detail::VariableLength<detail::HigherDerivatives<Channels>>>;
+  friend Base;
   friend Channels;
 
  public:
@@ -43,52 +46,6 @@ class BatchNorm : public detail::VariableLength<
 
   /// Throws   argument_error for num_features < 1 or an option out of its range
   explicit BatchNorm(Index num_features, const BatchNormOptions& options = {}) : Base(num_features, options) {}
-
-  /// backward from y = forward(x) in the place of x, which need not be kept: the forward may have been in place.
-  ///   xhat = (y - bias) / weight
-  /// Of the weight and bias that the forward had. The rounding of y reaches xhat, so that in the bounds of backward |xhat|
-  /// becomes |xhat| + |bias / weight|; where that is not to be had, `recovers` says so beforehand.
-  /// Shapes   as backward
-  /// Scalars  as backward; the rounding of y is that of its own type
-  /// Memory   dx may be dy or y, or lie apart from both; allocates five numbers for each channel in the first call
-  /// Threads  as backward
-  /// Throws   as backward, but not for a forward in place; state_error where `recovers` is false
-  template <class Device, class Y, class DY, class DX, std::same_as<Saved> Kept>
-  requires(Base::template is_device<Device>&& Base::template takes<Y, DY, DX>()) void backward_from_output(
-      const Device& device, const Y& y, const DY& dy, DX&& dx, const Kept& saved, Gradients which = {}) {
-    this->differentiate(device, y, dy, nullptr, dx, saved, which, [&] { return recall(saved); });
-  }
-  template <class Device, class Y, class DY, class DX>
-  requires(Base::template is_device<Device>&& Base::template takes<Y, DY, DX>()) void backward_from_output(
-      const Device& device, const Y& y, const DY& dy, DX&& dx, Gradients which = {}) {
-    backward_from_output(device, y, dy, dx, this->saved_, which);
-  }
-  template <class Y, class DY, class DX, std::same_as<Saved> Kept>
-  requires(Base::template takes<Y, DY, DX>()) void backward_from_output(const Y& y, const DY& dy, DX&& dx,
-                                                                        const Kept& saved, Gradients which = {}) {
-    backward_from_output(Eigen::DefaultDevice(), y, dy, dx, saved, which);
-  }
-  template <class Y, class DY, class DX>
-  requires(Base::template takes<Y, DY, DX>()) void backward_from_output(const Y& y, const DY& dy, DX&& dx,
-                                                                        Gradients which = {}) {
-    backward_from_output(Eigen::DefaultDevice(), y, dy, dx, this->saved_, which);
-  }
-
-  /// Whether backward_from_output has xhat from y: |bias| at most 16 |weight| in every channel, |weight| between 2^-24 and
-  /// 2^24, and, once a forward has been, neither its data nor eps at an end of the range of T.
-  bool recovers(const Saved& saved) const noexcept {
-    const auto fits_channels = [&](Index size) { return size == 0 || size == this->num_features(); };
-    if (!fits_channels(this->weight().size()) || !fits_channels(this->bias().size())) return false;
-    for (Index c = 0; c < this->num_features(); ++c) {
-      const double weight = std::abs(weight_of(c)), scale = c < saved.rstd.size() ? input_scale(saved, c) : 1.0;
-      const bool fits = scale >= static_cast<double>(std::numeric_limits<T>::min()) &&
-                        scale <= static_cast<double>(std::numeric_limits<T>::max());
-      if (!(weight >= 0x1p-24 && weight <= 0x1p24 && std::abs(bias_of(c)) <= 16 * weight)) return false;
-      if (!fits && !std::isnan(scale)) return false;  // of NaN all is NaN either way
-    }
-    return true;
-  }
-  bool recovers() const noexcept { return recovers(this->saved_); }
 
  private:
   static constexpr std::string_view names[] = {"BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d"};
@@ -110,12 +67,22 @@ class BatchNorm : public detail::VariableLength<
     return std::ldexp(weight_of(c) * weight_of(c) * saved.rstd(c), -saved.exponent(c));
   }
 
+  /// Neither data nor eps of a forward were at an end of the range of T.
+  bool recovers_statistics(const Saved& saved) const noexcept {
+    const auto fits_channels = [&](Index size) { return size == 0 || size == this->num_features(); };
+    if (!fits_channels(this->weight().size()) || !fits_channels(this->bias().size())) return false;
+    for (Index c = 0; c < saved.rstd.size() && c < this->num_features(); ++c) {
+      const double scale = input_scale(saved, c);
+      const bool fits = scale >= static_cast<double>(std::numeric_limits<T>::min()) &&
+                        scale <= static_cast<double>(std::numeric_limits<T>::max());
+      if (!fits && !std::isnan(scale)) return false;  // of NaN all is NaN either way
+    }
+    return true;
+  }
+
   /// y as an x of mean `bias` and rstd 1 / weight, whose weight makes up for that in dx.
-  typename Base::Recalled recall(const Saved& saved) {
-    if (!recovers(saved))
-      throw state_error(std::string(Base::name()) +
-                        ": expected |bias| of at most 16 |weight|, |weight| in [2^-24, 2^24] and statistics within the "
-                        "range, to have xhat from the output");
+  template <class Device, detail::Stored S>
+  void recover(const Device&, detail::BackwardCall<S>& call, const Saved& saved) {
     const Index channels = this->num_features();
     scale_.resize(channels);
     const detail::Statistics<T> output = output_.resize(channels);
@@ -126,7 +93,8 @@ class BatchNorm : public detail::VariableLength<
       output.exponent[c] = 0;
       scale_.data()[c] = static_cast<T>(input_scale(saved, c));
     }
-    return {output, {scale_.data(), nullptr, false}};
+    call.saved = output;
+    call.affine = {scale_.data(), nullptr, false};
   }
 
   Saved output_;

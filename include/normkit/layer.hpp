@@ -150,21 +150,13 @@ class Layer : public LayerState<T, Rank, Layout> {
 
   using State::State;
 
-  /// What backward makes xhat and dx of.
-  struct Recalled {
-    SavedStatistics<T> statistics;
-    Affine<T> affine;
-  };
   /// backward, with a dense tensor added to dx, or with nullptr none.
   template <class Device, class X, class DY, class Added, class DX>
   void differentiate(const Device& device, const X& x, const DY& dy, const Added& added, DX&& dx, const Saved& saved,
                      Gradients which) {
-    differentiate(device, x, dy, added, dx, saved, which, [&] {
-      require_input(saved);
-      return Recalled{saved.statistics(), derived().affine()};
-    });
+    differentiate(device, x, dy, added, dx, saved, which, [&](auto&) { require_input(saved); });
   }
-  /// The same of what `recall` gives once all else is checked; it may throw.
+  /// The same with what `recall` makes of the call, a BackwardCall, once all else is checked; it may throw.
   template <class Device, class X, class DY, class Added, class DX, class Recall>
   void differentiate(const Device& device, const X& x, const DY& dy, const Added& added, DX&& dx, const Saved& saved,
                      Gradients which, const Recall& recall) {
@@ -178,29 +170,27 @@ class Layer : public LayerState<T, Rank, Layout> {
       check_output(shape, "x", elements(input), "dx", dx);
       check_output(shape, "dy", elements(upstream), "dx", dx);
     }
-    const S* extra = nullptr;
+    BackwardCall<S> call =
+        backward_call(view, saved, elements(input), elements(upstream), which.input ? elements(dx) : nullptr, which);
     if constexpr (DenseTensor<Added>) {
       require_like(shape, "dsum", added);
-      extra = elements(added);
-      if (which.input) check_output(shape, "dsum", extra, "dx", dx);
+      call.added = elements(added);
+      if (which.input) check_output(shape, "dsum", call.added, "dx", dx);
     }
     if (view.size() == 0) return;
-    run_backward<S>(device, view, saved.source, recall(), {elements(input), elements(upstream), extra},
-                    which.input ? elements(dx) : nullptr, which);
+    recall(call);
+    run_backward(device, call, saved.source);
   }
-  /// What a backward reads; `added` to dx, or null.
   template <Stored S>
-  struct Upstream {
-    const S *x, *dy, *added;
-  };
-  /// A backward whose tensors have been checked, of a view that is not empty; dx may be null.
-  template <Stored S, class Device>
-  void run_backward(const Device& device, const StatView& view, typename Saved::Source source, const Recalled& recalled,
-                    const Upstream<S>& in, S* dx, Gradients which) {
-    const BackwardCall<S> call{
-        view, Derived::about, recalled.statistics, recalled.affine, in.x, in.dy, dx, this->sink(which), in.added};
-    const Executor execute = executor_for(device, view.size());
-    std::byte* const memory = this->workspace_.reserve(backward_bytes<S>(view, call.affine.by_element));
+  BackwardCall<S> backward_call(const StatView& view, const Saved& saved, const S* x, const S* dy, S* dx,
+                                Gradients which) {
+    return {view, Derived::about, saved.statistics(), derived().affine(), x, dy, dx, this->sink(which)};
+  }
+  /// A backward whose tensors have been checked, of a view that is not empty.
+  template <class Device, Stored S>
+  void run_backward(const Device& device, const BackwardCall<S>& call, typename Saved::Source source) {
+    const Executor execute = executor_for(device, call.view.size());
+    std::byte* const memory = this->workspace_.reserve(backward_bytes<S>(call.view, call.affine.by_element));
     if (source == Saved::Source::batch)
       backward_by_batch(execute, call, memory);
     else
@@ -267,7 +257,6 @@ class Layer : public LayerState<T, Rank, Layout> {
     derived().infer_view(execute, view, x, y);
   }
 
- private:
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }
   const Derived& derived() const noexcept { return static_cast<const Derived&>(*this); }
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <normkit/from_output.hpp>
 #include <normkit/ragged_rows.hpp>
 #include <normkit/token_norm.hpp>
 
@@ -24,9 +25,11 @@ struct LayerNormOptions {
 /// Source   Ba, Kiros, Hinton 2016, arXiv:1607.06450, section 3
 /// With more than one normalized axis the layout is part of the type, since weight and bias lie in memory as x does.
 template <detail::Scalar T, int Rank = 1, int Layout = Eigen::RowMajor>
-class LayerNorm : public detail::RaggedRows<detail::TokenNorm<LayerNorm<T, Rank, Layout>, T, Rank, Layout>> {
+class LayerNorm
+    : public detail::FromOutput<detail::RaggedRows<detail::TokenNorm<LayerNorm<T, Rank, Layout>, T, Rank, Layout>>> {
   using Tokens = detail::TokenNorm<LayerNorm, T, Rank, Layout>;
-  using Base = detail::RaggedRows<Tokens>;
+  using Base = detail::FromOutput<detail::RaggedRows<Tokens>>;
+  friend Base;
   friend Tokens;
   friend detail::Layer<LayerNorm, T, Rank, Layout>;
 

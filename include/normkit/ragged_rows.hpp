@@ -107,15 +107,10 @@ class RaggedRows : public Base {
     }
     this->require_saved(shape, view_of_rows(shape, rows.count), saved);
     this->require_input(saved);
-    const BackwardCall<StoredOf<X>> call{{},
-                                         saved.about,
-                                         saved.statistics(),
-                                         this->current_affine(),
-                                         elements(input),
-                                         elements(upstream),
-                                         which.input ? elements(dx) : nullptr,
-                                         this->sink(which)};
-    if (shape.size() > 0) backward_ragged(executor_for(device, shape.size()), rows, this->normalized_shape()[0], call);
+    if (shape.size() > 0)
+      backward_ragged(executor_for(device, shape.size()), rows, this->normalized_shape()[0],
+                      this->backward_call({}, saved, elements(input), elements(upstream),
+                                          which.input ? elements(dx) : nullptr, which));
   }
   template <class Device, class X, RowOffsets O, class DY, class DX>
   requires(Base::template is_device<Device>&& packs<X, DY, DX>()) void backward(const Device& device, const X& x,

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include <normkit/from_output.hpp>
 #include <normkit/ragged_rows.hpp>
 #include <normkit/token_norm.hpp>
 
@@ -27,9 +28,11 @@ struct RMSNormOptions {
 /// Source   Zhang, Sennrich 2019, arXiv:1910.07467, section 4; eps as in PyTorch's RMSNorm
 /// With more than one normalized axis the layout is part of the type, since the weight lies in memory as x does.
 template <detail::Scalar T, int Rank = 1, int Layout = Eigen::RowMajor>
-class RMSNorm : public detail::RaggedRows<detail::TokenNorm<RMSNorm<T, Rank, Layout>, T, Rank, Layout>> {
+class RMSNorm
+    : public detail::FromOutput<detail::RaggedRows<detail::TokenNorm<RMSNorm<T, Rank, Layout>, T, Rank, Layout>>> {
   using Tokens = detail::TokenNorm<RMSNorm, T, Rank, Layout>;
-  using Base = detail::RaggedRows<Tokens>;
+  using Base = detail::FromOutput<detail::RaggedRows<Tokens>>;
+  friend Base;
   friend Tokens;
   friend detail::Layer<RMSNorm, T, Rank, Layout>;
 

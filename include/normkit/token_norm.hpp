@@ -1,5 +1,6 @@
 #pragma once
 
+#include <normkit/detail/plan/from_output.hpp>
 #include <normkit/higher_derivatives.hpp>
 
 namespace normkit::detail {
@@ -129,6 +130,31 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
         axis_(axis.value_or(-Rank)),
         zero_centred_(zero_centred) {}
 
+  /// Neither data nor eps of a forward were at an end of the range of T.
+  bool recovers_statistics(const Saved& saved) const noexcept {
+    for (Index s = 0; s < saved.exponent.size(); ++s)
+      if (saved.exponent(s) != 0) return false;
+    return true;
+  }
+  /// x without its mean in the place of y, in dx if that is free, else in memory of its own.
+  template <class Device, Stored S>
+  void recover(const Device& device, BackwardCall<S>& call, const Saved& saved) {
+    const bool is_free = call.dx && call.dx != call.dy;
+    S* const centred =
+        is_free ? call.dx
+                : reinterpret_cast<S*>(centred_.reserve(static_cast<std::size_t>(call.view.size()) * sizeof(S)));
+    const Statistics<T> about_zero = about_zero_.resize(call.view.stats());
+    for (Index s = 0; s < call.view.stats(); ++s) {
+      about_zero.mean[s] = about_zero.mean_lo[s] = T(0);
+      about_zero.rstd[s] = saved.rstd(s);
+      about_zero.exponent[s] = 0;
+    }
+    centre_from_output<S>(executor_for(device, call.view.size()), call.view,
+                          {call.affine, about_zero.rstd, call.x, centred});
+    call.x = centred;
+    call.saved = about_zero;
+  }
+
  private:
   static constexpr bool fits(int rank, int layout) { return rank >= Rank && (Rank == 1 || layout == Layout); }
 
@@ -197,6 +223,8 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
   double eps_;
   Index axis_;
   bool zero_centred_;
+  Saved about_zero_;
+  Workspace centred_;
 };
 
 }  // namespace normkit::detail

@@ -118,8 +118,9 @@ class VariableLength : public Base {
     pack(execute, positions, elements(input), packed_x);
     pack(execute, positions, elements(upstream), packed_dy);
     if (packed.size() > 0)
-      this->template run_backward<S>(device, packed, saved.source, {saved.statistics(), this->current_affine()},
-                                     {packed_x, packed_dy, nullptr}, which.input ? packed_dy : nullptr, which);
+      this->run_backward(
+          device, this->backward_call(packed, saved, packed_x, packed_dy, which.input ? packed_dy : nullptr, which),
+          saved.source);
     if (which.input) unpack(execute, positions, packed_dy, elements(dx));
   }
   template <class Device, class X, Validity<X> V, class DY, class DX>

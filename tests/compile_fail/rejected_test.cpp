@@ -191,6 +191,9 @@ concept BackwardsFromOutput = requires(Norm norm, const Y y, const Dy dy, Dx dx)
 TEST(FromOutput, TensorsAreOfOneKind) {
   using Norm = BatchNorm2d<float>;
   EXPECT_TRUE((BackwardsFromOutput<Norm, Rows<4>>)&&(BackwardsFromOutput<Norm, Columns<4, Eigen::bfloat16>>));
+  EXPECT_TRUE(
+      (BackwardsFromOutput<LayerNorm<float>, Rows<2>>)&&(BackwardsFromOutput<normkit::RMSNorm<float>, Rows<3>>));
+  EXPECT_FALSE((BackwardsFromOutput<normkit::GroupNorm<float>, Rows<4>>));
   EXPECT_FALSE((BackwardsFromOutput<Norm, Rows<3>>) || (BackwardsFromOutput<Norm, Rows<4>, Columns<4>>));
   EXPECT_FALSE((BackwardsFromOutput<Norm, Rows<4>, Rows<4>, ConstMap<4>>));
   EXPECT_FALSE((BackwardsFromOutput<Norm, Rows<4>, Rows<4, double>>) || (BackwardsFromOutput<const Norm, Rows<4>>));

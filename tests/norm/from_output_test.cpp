@@ -1,12 +1,14 @@
-// BatchNorm's backward from its output: the gradients of the input's, by the rule, and refused where they would not be.
+// Backward from the output: the gradients of the input's, by the rule, and refused where they would not be.
 #include <gtest/gtest.h>
 #include <normkit/normkit.hpp>
 
 #include <cmath>
 #include <limits>
 
+#include "support/allocations.hpp"
 #include "support/configs.hpp"
 #include "support/expect_error.hpp"
+#include "support/fixed_pool.hpp"
 #include "support/judge.hpp"
 
 namespace {
@@ -14,10 +16,15 @@ namespace {
 using namespace support;
 using Eigen::Index;
 using normkit::BatchNorm;
+using normkit::LayerNorm;
+using normkit::RMSNorm;
 
 // In xhat, in the place of the 4 roundings that the rule counts from x: the 6 of y, y - bias, 1 / weight and the product with
 // it. In dx besides, weight^2 * rstd takes 3: two products and, of float, the store.
 constexpr int dx_roundings = roundings::dx - 4 + 9 + 3, dweight_roundings = roundings::dweight - 4 + 9;
+
+// Of LayerNorm and RMSNorm x - mean is made of y: the 6 of y, y - bias, weight * rstd, the quotient and the store; then * rstd.
+constexpr int token_dx_roundings = roundings::dx - 4 + 11, token_dweight_roundings = roundings::dweight - 4 + 11;
 
 template <class C>
 class FromOutput : public ::testing::Test {
@@ -55,9 +62,60 @@ class FromOutput : public ::testing::Test {
     }
   }
 
+  /// The same of a norm of tokens; into dy, into y, and into neither, which takes memory of another.
+  template <int Rank, class Norm>
+  void check_tokens(Norm norm, const Extents& extents, const Grouping& g) {
+    using Tensor = typename C::template Tensor<Rank>;
+    SCOPED_TRACE(::testing::Message() << ::testing::PrintToString(extents) << ' ' << norm);
+    set_parameters(norm, 3);
+    if (norm.weight().size() > 0 && norm.bias().size() > 0)
+      for (Index p = 0; p < norm.bias().size(); p += 3) norm.bias().data()[p] = Scalar(16) * norm.weight().data()[p];
+    constexpr bool about_mean = !requires { norm.options().zero_centred; };
+    const auto x = random<Tensor>(extents, 1, 0.5, 2), dy = random<Tensor>(extents, 2, 0.25);
+    const Moments m = about_mean ? reference::moments(reals(x), g) : reference::squares(reals(x), g);
+    Tensor y = x, dx = constant<Tensor>(extents, -77);
+    norm.forward(where_.device, y, y);
+    ASSERT_TRUE(norm.recovers());
+    norm.backward_from_output(where_.device, y, dy, dx);
+    const auto expected = expected_gradients(reals(x), reals(dy), g, m, eps_of(norm), affine_of(norm),
+                                             about_mean ? Statistics::of_batch : Statistics::squares_of_batch, true);
+    EXPECT_TRUE(keeps_rule(values(dx), expected.dx, token_dx_roundings));
+    if (norm.weight().size() > 0) {
+      EXPECT_TRUE(keeps_rule(values(norm.weight_grad()), expected.dweight, token_dweight_roundings));
+    }
+    if (norm.bias().size() > 0) {
+      EXPECT_TRUE(keeps_rule(values(norm.bias_grad()), expected.dbias, roundings::dbias));
+    }
+    Norm other = norm;
+    other.zero_grad();
+    Tensor a = dy;
+    other.backward_from_output(y, a, a, norm.saved());
+    EXPECT_TRUE(same_bits(a, dx) && same_bits(other.weight_grad(), norm.weight_grad())) << "over dy, on one thread";
+    other.zero_grad();
+    other.backward_from_output(y, dy, a, norm.saved(), {.input = false});
+    EXPECT_TRUE(same_bits(a, dx) && same_bits(other.weight_grad(), norm.weight_grad())) << "parameters alone";
+    other.backward_from_output(y, dy, y, norm.saved());
+    EXPECT_TRUE(same_bits(y, dx)) << "over y";
+  }
+
   typename C::Device where_;
 };
 TYPED_TEST_SUITE(FromOutput, ScalarsLayoutsAndDevices, ConfigName);
+
+TYPED_TEST(FromOutput, OfTokensKeepsTheRule) {
+  using T = typename TypeParam::Scalar;
+  const auto tokens = [](const Extents& extents, std::size_t first, std::size_t axes) {
+    return reference::per_token(extents, first, axes);
+  };
+  this->template check_tokens<2>(LayerNorm<T>(257), {300, 257}, tokens({300, 257}, 1, 1));
+  this->template check_tokens<2>(LayerNorm<T>(40009), {3, 40009}, tokens({3, 40009}, 1, 1));
+  this->template check_tokens<2>(LayerNorm<T>(9, {.elementwise_affine = false}), {7, 9}, tokens({7, 9}, 1, 1));
+  this->template check_tokens<2>(LayerNorm<T>(9, {.weight = false}), {7, 9}, tokens({7, 9}, 1, 1));
+  this->template check_tokens<4>(LayerNorm<T>(6, {.bias = false, .axis = 1}), {3, 6, 5, 7}, tokens({3, 6, 5, 7}, 1, 1));
+  this->template check_tokens<4>(LayerNorm<T, 2, TypeParam::layout>({5, 7}), {3, 6, 5, 7}, tokens({3, 6, 5, 7}, 2, 2));
+  this->template check_tokens<2>(RMSNorm<T>(257), {30, 257}, tokens({30, 257}, 1, 1));
+  this->template check_tokens<2>(RMSNorm<T>(9, {.zero_centred = true}), {7, 9}, tokens({7, 9}, 1, 1));
+}
 
 TYPED_TEST(FromOutput, KeepsTheRule) {
   using T = typename TypeParam::Scalar;
@@ -138,6 +196,15 @@ TYPED_TEST(Recovery, OfParametersIsKnownBeforeAnyForward) {
   EXPECT_FALSE(norm.recovers());
 }
 
+TYPED_TEST(Recovery, IsNotOfParametersOfAnotherSize) {
+  auto norm = this->after(random<typename TestFixture::Tensor>({8, 2}, 1));
+  norm.weight().resize(1);
+  norm.weight().setConstant(1);
+  norm.bias().resize(1);
+  norm.bias().setZero();
+  EXPECT_FALSE(norm.recovers());
+}
+
 TYPED_TEST(Recovery, OfABatchWithNaNIsNaN) {
   auto x = random<typename TestFixture::Tensor>({8, 2}, 1);
   x(3, 1) = std::numeric_limits<TypeParam>::quiet_NaN();
@@ -147,6 +214,81 @@ TYPED_TEST(Recovery, OfABatchWithNaNIsNaN) {
   norm.backward_from_output(x, dx, dx);
   EXPECT_TRUE(std::isnan(dx(0, 1)));
   EXPECT_FALSE(std::isnan(dx(0, 0)));
+}
+
+TYPED_TEST(Recovery, OfTokensIsRefusedWhereParametersOrStatisticsDoNotAllowIt) {
+  using T = TypeParam;
+  auto x = random<typename TestFixture::Tensor>({8, 2}, 1);
+  auto y = x, dx = x;
+  LayerNorm<T> norm(2);
+  norm.forward(x, y);
+  const auto refuse = [&] {
+    EXPECT_FALSE(norm.recovers());
+    const auto old = dx;
+    expect_error<normkit::state_error>([&] { norm.backward_from_output(y, x, dx); }, {"LayerNorm", "16 |weight|"});
+    EXPECT_TRUE(same_bits(dx, old));
+  };
+  norm.weight()(1) = T(0);
+  refuse();
+  norm.weight()(1) = T(-1);
+  norm.bias()(1) = T(16.5);
+  refuse();
+  norm.bias()(1) = T(16);
+  EXPECT_TRUE(norm.recovers());
+  for (Index i = 0; i < x.size(); ++i) x.data()[i] *= std::numeric_limits<T>::min();
+  LayerNorm<T> tiny(2, {.eps = 0});
+  tiny.forward(x, y);
+  norm = tiny;
+  refuse();
+  RMSNorm<T> centred(2, {.zero_centred = true});
+  EXPECT_TRUE(centred.recovers()) << "a weight of 1 + 0";
+  centred.weight()(0) = T(-1);
+  EXPECT_FALSE(centred.recovers()) << "a weight of 1 - 1";
+}
+
+TYPED_TEST(Recovery, OfAConstantRowWithoutEpsHasNoGradient) {
+  using T = TypeParam;
+  auto x = constant<typename TestFixture::Tensor>({8, 2}, T(3)), y = x, dx = x;
+  LayerNorm<T> norm(2, {.eps = 0});
+  norm.forward(x, y);
+  ASSERT_TRUE(norm.recovers());
+  norm.backward_from_output(y, random<typename TestFixture::Tensor>({8, 2}, 2), dx);
+  const auto zero = constant<typename TestFixture::Tensor>({8, 2}, T(0));
+  for (Index i = 0; i < dx.size(); ++i) EXPECT_EQ(dx.data()[i], zero.data()[i]);
+}
+
+TEST(FromOutputMemory, IsNotAllocatedAfterTheFirstCall) {
+  using Tokens = Eigen::Tensor<float, 2, Eigen::RowMajor>;
+  auto x = random<Tokens>({300, 257}, 1), dy = random<Tokens>({300, 257}, 2), dx = x;
+  FixedPool pool(3);
+  const Eigen::ThreadPoolDevice device(&pool, 3);
+  LayerNorm<float> norm(257);
+  norm.forward(device, x, x);
+  const auto step = [&] {
+    norm.backward_from_output(device, x, dy, dx);
+    norm.backward_from_output(device, x, dy, dy);
+  };
+  step();
+  EXPECT_EQ(allocations_of(step), 0);
+}
+
+// Three roundings to 16 bits: y, x - mean, and dx itself, which is at most cond; what float does besides is less than one more.
+TEST(FromOutputOfSixteenBits, IsWithinTheirRoundings) {
+  using Tokens = Eigen::Tensor<Eigen::bfloat16, 2, Eigen::RowMajor>;
+  using Wide = Eigen::Tensor<float, 2, Eigen::RowMajor>;
+  const auto made = [](std::uint64_t seed) { return Tokens(random<Wide>({30, 65}, seed).cast<Eigen::bfloat16>()); };
+  const Tokens x = made(1), dy = made(2);
+  LayerNorm<float> norm(65);
+  Tokens y = x, dx = x;
+  norm.forward(y, y);
+  norm.backward_from_output(y, dy, dx);
+  const Grouping g = reference::per_token({30, 65}, 1, 1);
+  const Reals numbers = reals(Wide(x.cast<float>())), upstream = reals(Wide(dy.cast<float>()));
+  const auto expected = expected_gradients(numbers, upstream, g, reference::moments(numbers, g), eps_of(norm),
+                                           affine_of(norm), Statistics::of_batch, true);
+  const Reals got = reals(Wide(dx.cast<float>()));
+  for (std::size_t i = 0; i < got.size(); ++i)
+    EXPECT_LE(std::abs(got[i] - expected.dx.exact[i]), 4 * std::ldexp(expected.dx.cond[i], -8)) << i;
 }
 
 }  // namespace

@@ -1,6 +1,49 @@
 // The derivative of a forward in a direction, and the gradients of its backward (docs/derivations.md, "In a direction"): one
 // number at a time, in double, so that of float only the results are rounded. Compiled once.
 
+template <class S>
+double number(S stored) noexcept {
+  return static_cast<double>(value(stored));
+}
+
+/// What xhat is made with, and rstd without its exponent. The exponent goes in halves, each of which has a power of two.
+struct Normalizer {
+  double mean, mean_lo, half, rest, scaled_rstd, rstd;
+
+  template <class T>
+  static Normalizer of(SavedStatistics<T> saved, Index s) noexcept {
+    const int exponent = saved.exponent[s], half = exponent / 2;
+    return {static_cast<double>(saved.mean[s]),
+            static_cast<double>(saved.mean_lo[s]),
+            shifted(1.0, -half),
+            shifted(1.0, half - exponent),
+            saved.rstd[s],
+            shifted(saved.rstd[s], -exponent)};
+  }
+  double xhat(double x) const noexcept {
+    NORMKIT_EXACT
+    return ((x - mean) * half * rest - mean_lo) * scaled_rstd;
+  }
+};
+
+/// A parameter along a run: by element, or one number for all of it. Null: `missing`.
+template <class T>
+struct AlongRun {
+  const T* values = nullptr;
+  Index step = 0;
+  double missing, plus = 0.0;
+
+  AlongRun(const T* parameter, bool by_element, Index group, Index element, double otherwise, bool plus_one) noexcept
+      : values(parameter ? parameter + (by_element ? element : group) : nullptr),
+        step(by_element ? 1 : 0),
+        missing(otherwise),
+        plus(plus_one ? 1.0 : 0.0) {}
+  double operator[](Index i) const noexcept {
+    NORMKIT_EXACT
+    return values ? static_cast<double>(values[i * step]) + plus : missing;
+  }
+};
+
 /// A block of a call: tensors from its first element on, statistics from its first group, parameters from its first group or
 /// its first element. dy is null where there is no backward; of parameters, null is 1, 0 and 0.
 template <Stored S, class T = Arithmetic<S>>
@@ -11,39 +54,20 @@ struct DirectionBlock {
   const T *weight, *weight_v, *bias_v;
   bool by_element, zero_centred;
 
-  double weight_at(Index g, Index element) const noexcept {
-    NORMKIT_EXACT
-    if (!weight) return 1.0;
-    return (zero_centred ? 1.0 : 0.0) + static_cast<double>(weight[by_element ? element : g]);
+  AlongRun<T> weight_of(Index g, Index element) const noexcept {
+    return {weight, by_element, g, element, 1.0, zero_centred};
   }
-  double direction_at(const T* parameter, Index g, Index element) const noexcept {
-    return parameter ? static_cast<double>(parameter[by_element ? element : g]) : 0.0;
+  AlongRun<T> direction_of(const T* parameter, Index g, Index element) const noexcept {
+    return {parameter, by_element, g, element, 0.0, false};
   }
-  /// `body` of each element: its group, its number in it and its place in memory.
+  /// `body` of each run: its group, the number of its first element in the group, and where that is in memory.
   template <class Body>
-  void each(Body&& body) const noexcept {
+  void each_run(const Body& body) const noexcept {
     for (Index p = 0; p < block.planes; ++p)
       for (Index g = 0; g < block.groups; ++g)
-        for (Index i = 0; i < block.length; ++i)
-          body(g, p * block.plane_elements + i, g * block.group_stride + p * block.plane_stride + i);
+        body(g, p * block.plane_elements, g * block.group_stride + p * block.plane_stride);
   }
 };
-
-template <class S>
-double number(S stored) noexcept {
-  return static_cast<double>(value(stored));
-}
-/// xhat of the statistic s.
-template <class S, class T>
-double xhat_of(S x, SavedStatistics<T> saved, Index s) noexcept {
-  NORMKIT_EXACT
-  const double centred = number(x) - static_cast<double>(saved.mean[s]);
-  return (shifted(centred, -saved.exponent[s]) - static_cast<double>(saved.mean_lo[s])) * saved.rstd[s];
-}
-template <class T>
-double rstd_of(SavedStatistics<T> saved, Index s) noexcept {
-  return shifted(saved.rstd[s], -saved.exponent[s]);
-}
 
 /// sum += the product, which is rounded to double.
 template <class T>
@@ -55,29 +79,35 @@ void add_product(Wide<T>& sum, double a, double b) noexcept {
 /// Sums of v, e = dy times a weight by element, f = dy times the direction of weight, and of products, over each group.
 template <class S, class T>
 void sum_directions(const DirectionBlock<S, T>& at, DirectionSums<T> out) noexcept {
-  for (int which = 0; which < DirectionSums<T>::kinds; ++which)
-    for (Index g = 0; g < at.block.groups; ++g) out(which, g) = widen<T>(0.0);
-  at.each([&](Index g, Index element, Index i) noexcept {
+  for (int kind = 0; kind < DirectionSums<T>::kinds; ++kind)
+    for (Index g = 0; g < at.block.groups; ++g) out(kind, g) = widen<T>(0.0);
+  at.each_run([&](Index g, Index element, Index start) noexcept {
     NORMKIT_EXACT
-    const double v = number(at.v[i]), xhat = xhat_of(at.x[i], at.saved, g);
-    add_product<T>(out(0, g), v, 1.0);
-    add_product<T>(out(1, g), v, xhat);
-    if (!at.dy) return;
-    const double dy = number(at.dy[i]), e = at.by_element ? at.weight_at(g, element) * dy : dy;
-    const double f = at.direction_at(at.weight_v, g, element) * dy;
-    add_product<T>(out(2, g), e, 1.0);
-    add_product<T>(out(3, g), e, xhat);
-    add_product<T>(out(4, g), v, e);
-    add_product<T>(out(5, g), f, 1.0);
-    add_product<T>(out(6, g), f, xhat);
+    const Normalizer normalizer = Normalizer::of(at.saved, g);
+    const AlongRun<T> weight = at.weight_of(g, element), weight_v = at.direction_of(at.weight_v, g, element);
+    Wide<T> sums[DirectionSums<T>::kinds];
+    for (int kind = 0; kind < DirectionSums<T>::kinds; ++kind) sums[kind] = out(kind, g);
+    for (Index i = 0; i < at.block.length; ++i) {
+      const double v = number(at.v[start + i]), xhat = normalizer.xhat(number(at.x[start + i]));
+      add_product<T>(sums[0], v, 1.0);
+      add_product<T>(sums[1], v, xhat);
+      if (!at.dy) continue;
+      const double dy = number(at.dy[start + i]), e = at.by_element ? weight[i] * dy : dy, f = weight_v[i] * dy;
+      add_product<T>(sums[2], e, 1.0);
+      add_product<T>(sums[3], e, xhat);
+      add_product<T>(sums[4], v, e);
+      add_product<T>(sums[5], f, 1.0);
+      add_product<T>(sums[6], f, xhat);
+    }
+    for (int kind = 0; kind < DirectionSums<T>::kinds; ++kind) out(kind, g) = sums[kind];
   });
 }
 
 /// Of the first `kinds`.
 template <class T>
 void merge_directions(Index groups, int kinds, DirectionSums<T> into, DirectionSums<T> other) noexcept {
-  for (int which = 0; which < kinds; ++which)
-    for (Index g = 0; g < groups; ++g) into(which, g) = into(which, g) + other(which, g);
+  for (int kind = 0; kind < kinds; ++kind)
+    for (Index g = 0; g < groups; ++g) into(kind, g) = into(kind, g) + other(kind, g);
 }
 
 /// The means of n elements, and with them `joint`, which is mean(v * e) without what is along 1 and along xhat. Where the
@@ -88,7 +118,7 @@ void direction_means(Index groups, DirectionSums<T> sums, Index n, bool given, b
   NORMKIT_EXACT
   const Wide<T> count = widen<T>(static_cast<double>(n)), zero = widen<T>(0.0);
   for (Index g = 0; g < groups; ++g) {
-    const auto mean = [&](int which, bool wanted) { return wanted ? sums(which, g) / count : zero; };
+    const auto mean = [&](int kind, bool wanted) { return wanted ? sums(kind, g) / count : zero; };
     const Wide<T> v = mean(0, !given && about_mean), v_xhat = mean(1, !given);
     const Wide<T> e = mean(2, !given && about_mean), e_xhat = mean(3, !given);
     out[g] = {nearest(v),
@@ -106,7 +136,7 @@ template <class T>
 void add_joint(Index groups, const DirectionMeans* means, Index n, SavedStatistics<T> saved, T* weight_grad) noexcept {
   NORMKIT_EXACT
   for (Index g = 0; g < groups; ++g) {
-    const double more = means[g].joint * static_cast<double>(n) * rstd_of(saved, g);
+    const double more = means[g].joint * static_cast<double>(n) * Normalizer::of(saved, g).rstd;
     weight_grad[g] = narrow<T>(exact_sum<T>(static_cast<double>(weight_grad[g]), more));
   }
 }
@@ -116,23 +146,30 @@ void add_joint(Index groups, const DirectionMeans* means, Index n, SavedStatisti
 template <class S, class T>
 void map_directions(const DirectionBlock<S, T>& at, const DirectionMeans* means, bool given, S* y_v,
                     S* x_grad) noexcept {
-  at.each([&](Index g, Index element, Index i) noexcept {
+  at.each_run([&](Index g, Index element, Index start) noexcept {
     NORMKIT_EXACT
-    const DirectionMeans& m = means[g];
-    const double xhat = xhat_of(at.x[i], at.saved, g), r = rstd_of(at.saved, g);
-    const double v = (number(at.v[i]) - m.v) - xhat * m.v_xhat;
-    const double weight = at.weight_at(g, element), weight_v = at.direction_at(at.weight_v, g, element);
-    const double y = weight * (r * v) + (weight_v * xhat + at.direction_at(at.bias_v, g, element));
-    if (at.dy) {
-      const double dy = number(at.dy[i]), e = ((at.by_element ? weight * dy : dy) - m.e) - xhat * m.e_xhat;
-      double grad = r * ((weight_v * dy - m.f) - xhat * m.f_xhat);
-      if (!given) {
-        const double by_group = at.by_element ? 1.0 : weight;
-        grad = grad - (r * by_group) * (r * ((m.joint * xhat + m.e_xhat * v) + m.v_xhat * e));
+    const Normalizer normalizer = Normalizer::of(at.saved, g);
+    const DirectionMeans m = means[g];
+    const double r = normalizer.rstd;
+    const AlongRun<T> weights = at.weight_of(g, element);
+    const AlongRun<T> weights_v = at.direction_of(at.weight_v, g, element);
+    const AlongRun<T> biases_v = at.direction_of(at.bias_v, g, element);
+    for (Index i = 0; i < at.block.length; ++i) {
+      const double xhat = normalizer.xhat(number(at.x[start + i])), weight = weights[i], weight_v = weights_v[i];
+      const double v = (number(at.v[start + i]) - m.v) - xhat * m.v_xhat;
+      const double y = weight * (r * v) + (weight_v * xhat + biases_v[i]);
+      if (at.dy) {
+        const double dy = number(at.dy[start + i]);
+        const double e = ((at.by_element ? weight * dy : dy) - m.e) - xhat * m.e_xhat;
+        double grad = r * ((weight_v * dy - m.f) - xhat * m.f_xhat);
+        if (!given) {
+          const double by_group = at.by_element ? 1.0 : weight;
+          grad = grad - (r * by_group) * (r * ((m.joint * xhat + m.e_xhat * v) + m.v_xhat * e));
+        }
+        x_grad[start + i] = stored<S>(static_cast<T>(grad));
       }
-      x_grad[i] = stored<S>(static_cast<T>(grad));
+      y_v[start + i] = stored<S>(static_cast<T>(y));
     }
-    y_v[i] = stored<S>(static_cast<T>(y));
   });
 }
 
@@ -140,12 +177,17 @@ void map_directions(const DirectionBlock<S, T>& at, const DirectionMeans* means,
 template <class S, class T>
 void sum_joint(const DirectionBlock<S, T>& at, const DirectionMeans* means, Wide<T>* out) noexcept {
   for (Index g = 0; g < at.block.groups; ++g) out[g] = widen<T>(0.0);
-  at.each([&](Index g, Index s, Index i) noexcept {
+  const auto add = [&](const Normalizer& normalizer, const DirectionMeans& m, Index g, Index i) noexcept {
     NORMKIT_EXACT
-    const double xhat = xhat_of(at.x[i], at.saved, s);
-    const double v = (number(at.v[i]) - means[s].v) - xhat * means[s].v_xhat;
-    add_product<T>(out[g], number(at.dy[i]), rstd_of(at.saved, s) * v);
-  });
+    const double xhat = normalizer.xhat(number(at.x[i]));
+    add_product<T>(out[g], number(at.dy[i]), normalizer.rstd * ((number(at.v[i]) - m.v) - xhat * m.v_xhat));
+  };
+  for (Index p = 0; p < at.block.planes; ++p)
+    for (Index s = p * at.block.plane_elements, i = 0; i < at.block.length; ++i) {
+      const Normalizer normalizer = Normalizer::of(at.saved, s + i);
+      for (Index g = 0; g < at.block.groups; ++g)
+        add(normalizer, means[s + i], g, g * at.block.group_stride + p * at.block.plane_stride + i);
+    }
 }
 
 template <class T>

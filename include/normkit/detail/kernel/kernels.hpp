@@ -41,6 +41,7 @@ namespace normkit::detail::scalar {
 #include <normkit/detail/kernel/one_by_one.inl.hpp>
 #include <normkit/detail/kernel/results.inl.hpp>
 #include <normkit/detail/kernel/direction.inl.hpp>
+#include <normkit/detail/kernel/from_output.inl.hpp>
 #include <normkit/detail/kernel/ragged.inl.hpp>
 #include <normkit/detail/simd/end.inl.hpp>
 #undef NORMKIT_PACK_BYTES

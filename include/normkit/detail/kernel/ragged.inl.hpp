@@ -21,10 +21,12 @@ void add_ragged_gradients(const Rows<Offset>& rows, Index first, Index count, Sa
     for (Index e = 0; e < some; ++e) weight[e] = bias[e] = widen<T>(0.0);
     for (Index r = 0; r < rows.count; ++r) {
       const Index left = rows.length(r) - first, here = left < some ? left : some;
+      if (here <= 0) continue;
+      const Normalizer normalizer = Normalizer::of(saved, r);
       const S *const row_x = x + rows.begin(r) + first, *const row_dy = dy + rows.begin(r) + first;
       for (Index e = 0; e < here; ++e) {
         const double upstream = number(row_dy[e]);
-        add_product<T>(weight[e], upstream, xhat_of(row_x[e], saved, r));
+        add_product<T>(weight[e], upstream, normalizer.xhat(number(row_x[e])));
         add_product<T>(bias[e], upstream, 1.0);
       }
     }
