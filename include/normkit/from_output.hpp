@@ -15,7 +15,8 @@ class FromOutput : public Base {
   /// backward from y = forward(x) in the place of x, which need not be kept: the forward may have been in place.
   ///   xhat = (y - bias) / weight
   /// Of the weight and bias that the forward had. The rounding of y reaches xhat, so that in the bounds of backward |xhat|
-  /// becomes |xhat| + |bias / weight|; where that is not to be had, `recovers` says so beforehand.
+  /// becomes |xhat| + |bias / weight|; where that is not to be had, `recovers` says so beforehand. LayerNorm and RMSNorm round once
+  /// more: x - mean is stored as what y is.
   /// Shapes   as backward
   /// Scalars  as backward; the rounding of y is that of its own type
   /// Memory   dx may be dy or y, or lie apart from both. BatchNorm allocates five numbers for each channel in the first call;
@@ -51,7 +52,7 @@ class FromOutput : public Base {
   }
 
   /// Whether backward_from_output has xhat from y: |bias| at most 16 |weight| for every parameter, |weight| between 2^-24 and
-  /// 2^24, and, once a forward has been, neither its data nor eps at an end of the range of T.
+  /// 2^24, and, once a forward has been, neither its data nor eps at an end of the range of what the tensors hold.
   bool recovers(const Saved& saved) const noexcept {
     const Affine<typename Base::Tensor::Scalar> affine = Base::current_affine();
     const Index weights = this->weight().size(), biases = this->bias().size();

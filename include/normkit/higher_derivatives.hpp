@@ -73,7 +73,8 @@ class HigherDerivatives : public Base {
   ///   weight_grad += sum(rstd * P(v) * dy)
   /// With given statistics x_grad = rstd * f. The gradient of bias is none.
   /// Shapes   x, dy, v, dy_grad and x_grad the same
-  /// Memory   dy_grad and x_grad apart from each other; each may be x, dy or v, or lie apart from them
+  /// Memory   dy_grad and x_grad apart from each other; each may be x, dy or v, or lie apart from them; the directions apart from
+  ///          the gradient of weight
   /// Threads  as forward
   /// Throws   as jvp
   template <class Device, class X, class DY, class V, class DYG, class XG, std::same_as<Saved> Kept>
@@ -97,6 +98,11 @@ class HigherDerivatives : public Base {
     check("x_grad", x_grad);
     this->require_apart(shape, "dy_grad", elements(dy_grad), "x_grad", x_grad);
     T* const weight_grad = this->weight().size() > 0 ? this->weight_grad().data() : nullptr;
+    for (const auto* given : {directions.weight, directions.bias})
+      if (given && weight_grad && given->data() == weight_grad)
+        throw argument_error(
+            std::string(Base::current_name()) +
+            ": expected directions apart from the gradient of weight, which is added to, got the same");
     differentiate_twice<StoredOf<X>>(device, view, saved, directions,
                                      {elements(input), elements(along), elements(upstream)}, elements(dy_grad),
                                      elements(x_grad), weight_grad);

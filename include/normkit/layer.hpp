@@ -64,10 +64,7 @@ class Layer : public LayerState<T, Rank, Layout> {
       saved.resize(view.stats());
       saved.source = Saved::Source::batch;
     }
-    saved.shape = shape;
-    saved.view = view;
-    saved.about = Derived::about;
-    saved.in_place = view.size() > 0 && y.data() == input.data();
+    saved.template describe<ScalarOf<X>>(shape, view, Derived::about, view.size() > 0 && y.data() == input.data());
   }
   template <class Device, class X, class Y>
   requires(is_device<Device>&& takes<X, Y>()) void forward(const Device& device, const X& x, Y&& y) {
@@ -178,6 +175,7 @@ class Layer : public LayerState<T, Rank, Layout> {
       if (which.input) check_output(shape, "dsum", call.added, "dx", dx);
     }
     if (view.size() == 0) return;
+    this->workspace_.reserve(backward_bytes<S>(view, call.affine.by_element));  // may fail, and recall may write
     recall(call);
     run_backward(device, call, saved.source);
   }

@@ -50,10 +50,8 @@ class RaggedRows : public Base {
     this->check_output(shape, "x", elements(input), "y", y);
     run_forward(device, rows, elements(input), elements(y), saved.resize(rows.count));
     saved.source = Saved::Source::batch;
-    saved.shape = shape;
-    saved.view = view_of_rows(shape, rows.count);
-    saved.about = Base::current_about();
-    saved.in_place = shape.size() > 0 && y.data() == input.data();
+    saved.template describe<ScalarOf<X>>(shape, view_of_rows(shape, rows.count), Base::current_about(),
+                                         shape.size() > 0 && y.data() == input.data());
   }
   template <class Device, class X, RowOffsets O, class Y>
   requires(Base::template is_device<Device>&& packs<X, Y>()) void forward(const Device& device, const X& x,
@@ -108,7 +106,7 @@ class RaggedRows : public Base {
     this->require_saved(shape, view_of_rows(shape, rows.count), saved);
     this->require_input(saved);
     if (shape.size() > 0)
-      backward_ragged(executor_for(device, shape.size()), rows, this->normalized_shape()[0],
+      backward_ragged(executor_for(device, shape.size()), rows,
                       this->backward_call({}, saved, elements(input), elements(upstream),
                                           which.input ? elements(dx) : nullptr, which));
   }
@@ -147,7 +145,7 @@ class RaggedRows : public Base {
     if (rows.count < 0) refuse("of at least 1 element, got none");
     if (rows.begin(0) != 0) refuse("that begin with 0, got " + std::to_string(rows.begin(0)));
     for (Index r = 0; r < rows.count; ++r) {
-      if (rows.length(r) < 0)
+      if (rows.begin(r + 1) < rows.begin(r))
         refuse("that do not fall, got " + std::to_string(rows.begin(r + 1)) + " after " +
                std::to_string(rows.begin(r)));
       if (rows.length(r) > this->normalized_shape()[0])

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,7 +46,8 @@ struct Saved {
   bool in_place = false;  // the input is gone
   detail::About about = detail::About::mean;
   detail::Shape shape;
-  detail::StatView view;  // what the statistics are of: another layer's are refused
+  detail::StatView view;           // what the statistics are of: another layer's are refused
+  double greatest = 0, least = 0;  // number of the tensors' own type, the least being normal
 
   /// Makes room; all that can fail in keeping statistics, and then nothing has changed.
   detail::Statistics<T> resize(Index statistics) {
@@ -58,6 +60,16 @@ struct Saved {
     rstd.resize(statistics);
     exponent.resize(statistics);
     return {mean.data(), mean_lo.data(), rstd.data(), exponent.data()};
+  }
+  /// What a forward was of, whose tensors hold numbers of the type S.
+  template <class S>
+  void describe(const detail::Shape& of, const detail::StatView& of_view, detail::About of_about, bool was_in_place) {
+    shape = of;
+    view = of_view;
+    about = of_about;
+    in_place = was_in_place;
+    greatest = static_cast<double>(std::numeric_limits<S>::max());
+    least = static_cast<double>(std::numeric_limits<S>::min());
   }
   detail::SavedStatistics<T> statistics() const noexcept {
     return {mean.data(), mean_lo.data(), rstd.data(), exponent.data()};

@@ -44,10 +44,7 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
     const Statistics<T> sink = saved.resize(view.stats());
     if (view.size() > 0) normalize_sum(device, view, first, second, sum, y, sink, memory);
     saved.source = Saved::Source::batch;
-    saved.shape = shape;
-    saved.view = view;
-    saved.about = Derived::about;
-    saved.in_place = false;
+    saved.template describe<ScalarOf<X>>(shape, view, Derived::about, false);
   }
   template <class Device, class X, class R, class Sum, class Y>
   requires(adds<Device, X, R, Sum, Y>()) void forward_add(const Device& device, const X& x, const R& residual,
@@ -130,10 +127,15 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
         axis_(axis.value_or(-Rank)),
         zero_centred_(zero_centred) {}
 
-  /// Neither data nor eps of a forward were at an end of the range of T.
+  /// The tensors' type holds every x - mean, at most sqrt(n) times the deviation, and nearly all of its digits; and neither data
+  /// nor eps of a forward were at an end of the range of T.
   bool recovers_statistics(const Saved& saved) const noexcept {
-    for (Index s = 0; s < saved.exponent.size(); ++s)
-      if (saved.exponent(s) != 0) return false;
+    const double most = std::sqrt(static_cast<double>(saved.view.count()));
+    for (Index s = 0; s < saved.rstd.size(); ++s) {
+      const double rstd = saved.rstd(s);
+      const bool fits = saved.exponent(s) == 0 && !(most > saved.greatest * rstd) && !(2 * saved.least * rstd > 1);
+      if (!fits && rstd != 0.0) return false;  // of NaN all is NaN either way
+    }
     return true;
   }
   /// x without its mean in the place of y, in dx if that is free, else in memory of its own.

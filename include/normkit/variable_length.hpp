@@ -18,8 +18,6 @@ namespace detail {
 /// `Base` whose statistics go by channel, over all samples.
 template <class Base>
 class VariableLength : public Base {
-  using T = typename Base::Tensor::Scalar;
-
  public:
   using Base::backward;
   using Base::forward;
@@ -41,18 +39,17 @@ class VariableLength : public Base {
     const StatView view = this->checked_view(shape);
     this->check_output(shape, "x", elements(input), "y", y);
     const ValidPositions positions = positions_of(shape, view, tensor_of(valid), runs_);
-    forward_packed(device, positions, elements(input), elements(y), packed_,
-                   [&](const Executor& execute, auto* packed) {
-                     this->normalize_values(execute, positions.packed(), packed, packed, saved);
-                   });
     if (positions.total == 0) {
       saved.resize(positions.packed().stats());
       saved.source = Saved::Source::batch;
     }
-    saved.shape = shape;
-    saved.view = positions.packed();
-    saved.about = About::mean;
-    saved.in_place = positions.total > 0 && y.data() == input.data();
+    this->workspace_.reserve(packed_bytes<StoredOf<X>>(view));
+    forward_packed(device, positions, elements(input), elements(y), packed_,
+                   [&](const Executor& execute, auto* packed) {
+                     this->normalize_values(execute, positions.packed(), packed, packed, saved);
+                   });
+    saved.template describe<ScalarOf<X>>(shape, positions.packed(), About::mean,
+                                         positions.total > 0 && y.data() == input.data());
   }
   template <class Device, class X, Validity<X> V, class Y>
   requires(Base::template is_device<Device>&& Base::template takes<X, Y>()) void forward(const Device& device,
@@ -112,6 +109,7 @@ class VariableLength : public Base {
     this->require_saved(shape, positions.packed(), saved);
     this->require_input(saved);
     const StatView packed = positions.packed();
+    this->workspace_.reserve(packed_bytes<S>(view));
     S* const memory = reserve<S>(positions, packed_, 2);
     S *const packed_x = memory, *const packed_dy = memory + packed.size();
     const Executor execute = executor_for(device, view.size());

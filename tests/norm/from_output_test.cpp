@@ -272,6 +272,26 @@ TEST(FromOutputMemory, IsNotAllocatedAfterTheFirstCall) {
   EXPECT_EQ(allocations_of(step), 0);
 }
 
+TEST(FromOutputOfSixteenBits, IsRefusedBeyondTheirRange) {
+  using Tokens = Eigen::Tensor<Eigen::half, 2, Eigen::RowMajor>;
+  const auto recovers = [](double mean, double deviation) {
+    Tokens x(2, 8);
+    for (Index i = 0; i < 16; ++i) x.data()[i] = static_cast<Eigen::half>(mean + (i % 2 ? deviation : -deviation));
+    LayerNorm<float> norm(8, {.eps = 1e-12});
+    Tokens y = x, dx = x;
+    norm.forward(x, y);
+    if (!norm.recovers()) {
+      expect_error<normkit::state_error>([&] { norm.backward_from_output(y, x, dx); }, {"range"});
+      EXPECT_TRUE(same_bits(dx, x));
+    }
+    return norm.recovers();
+  };
+  EXPECT_TRUE(recovers(1, 0.25));
+  EXPECT_TRUE(recovers(0, 20000)) << "sqrt(8) times that is a half";
+  EXPECT_FALSE(recovers(0, 30000)) << "a row may have an x - mean beyond them all";
+  EXPECT_FALSE(recovers(0, 0x1p-15)) << "a deviation among the subnormals";
+}
+
 // Three roundings to 16 bits: y, x - mean, and dx itself, which is at most cond; what float does besides is less than one more.
 TEST(FromOutputOfSixteenBits, IsWithinTheirRoundings) {
   using Tokens = Eigen::Tensor<Eigen::bfloat16, 2, Eigen::RowMajor>;

@@ -155,6 +155,8 @@ TYPED_TEST(HigherDerivatives, AreNothingOfNothingAndRefusedWhereBackwardIs) {
   const typename LayerNorm<T>::Tensor few(3);
   expect_error<normkit::shape_error>([&] { norm.jvp(x, x, a, {.weight = &few}); }, {"direction of weight", "(3,)"});
   expect_error<normkit::shape_error>([&] { norm.jvp(x, x, a, {.bias = &few}); }, {"direction of bias", "(3,)"});
+  expect_error<normkit::argument_error>([&] { norm.double_backward(x, x, x, a, b, {.weight = &norm.weight_grad()}); },
+                                        {"apart from the gradient"});
   EXPECT_TRUE(same_bits(a, x) && same_bits(b, x)) << "untouched";
   norm.forward(y, y);
   expect_error<normkit::state_error>([&] { norm.jvp(x, x, a); }, {"in place"});

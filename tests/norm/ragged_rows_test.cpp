@@ -4,7 +4,9 @@
 #include <normkit/normkit.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "support/allocations.hpp"
@@ -136,6 +138,24 @@ TYPED_TEST(RaggedRows, OfAnyIntegerAndOfNothing) {
   EXPECT_EQ(norm.weight_grad()(0), T(0));
 }
 
+TYPED_TEST(RaggedRows, OfTheGreatestNumbersHaveGradients) {
+  using T = typename TypeParam::Scalar;
+  using Values = typename TestFixture::Packed;
+  const T most = std::numeric_limits<T>::max();
+  Values x(4), y(4), dx(4), dy(4);
+  x.setValues({most, -most, -most, -most});
+  dy.setConstant(T(1));
+  LayerNorm<T> norm(4), plain(4);
+  const auto offsets = this->template offsets_of<int>({4});
+  norm.forward(x, offsets, y);
+  norm.backward(x, offsets, dy, dx);
+  plain.forward(x, y);
+  plain.backward(x, dy, dx);
+  for (Index p = 0; p < 4; ++p)  // xhat, 1.7 or -0.6, each within 4 roundings of its own, of sum |dy| xi below 4
+    EXPECT_NEAR(norm.weight_grad()(p), plain.weight_grad()(p),
+                8 * 4 * std::ldexp(1.0, -std::numeric_limits<T>::digits));
+}
+
 TYPED_TEST(RaggedRows, RefuseWhatDoesNotFit) {
   using T = typename TypeParam::Scalar;
   using Values = typename TestFixture::Packed;
@@ -150,6 +170,7 @@ TYPED_TEST(RaggedRows, RefuseWhatDoesNotFit) {
   refuse({}, "at least 1 element");
   refuse({1, 5, 9}, "begin with 0, got 1");
   refuse({0, 5, 4, 9}, "do not fall, got 4 after 5");
+  refuse({0, 1, std::numeric_limits<int>::min()}, "do not fall");
   refuse({0, 5, 8}, "end with the size of x, 9, got 8");
   refuse({0, 5, 10}, "end with the size of x, 9, got 10");
   expect_error<normkit::shape_error>(

@@ -6,23 +6,26 @@ double number(S stored) noexcept {
   return static_cast<double>(value(stored));
 }
 
-/// What xhat is made with, and rstd without its exponent. The exponent goes in halves, each of which has a power of two.
+/// What xhat is made with, and rstd without its exponent. The exponent goes in halves, each of which has a power of two, and one of
+/// them first: the greatest numbers have differences too.
 struct Normalizer {
   double mean, mean_lo, half, rest, scaled_rstd, rstd;
 
   template <class T>
   static Normalizer of(SavedStatistics<T> saved, Index s) noexcept {
-    const int exponent = saved.exponent[s], half = exponent / 2;
-    return {static_cast<double>(saved.mean[s]),
+    NORMKIT_EXACT
+    const int exponent = saved.exponent[s], of_half = exponent / 2;
+    const double half = shifted(1.0, -of_half);
+    return {static_cast<double>(saved.mean[s]) * half,
             static_cast<double>(saved.mean_lo[s]),
-            shifted(1.0, -half),
-            shifted(1.0, half - exponent),
+            half,
+            shifted(1.0, of_half - exponent),
             saved.rstd[s],
             shifted(saved.rstd[s], -exponent)};
   }
   double xhat(double x) const noexcept {
     NORMKIT_EXACT
-    return ((x - mean) * half * rest - mean_lo) * scaled_rstd;
+    return ((x * half - mean) * rest - mean_lo) * scaled_rstd;
   }
 };
 

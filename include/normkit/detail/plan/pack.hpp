@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include <normkit/detail/plan/executor.hpp>
+#include <normkit/detail/plan/run.hpp>
 #include <normkit/detail/view/valid.hpp>
 
 namespace normkit::detail {
@@ -23,6 +23,15 @@ void each_piece(const Executor& execute, const ValidPositions& valid, const Body
         body(valid.place(valid.runs[r], channel), valid.packed_place(valid.runs[r], channel), valid.runs[r].count);
     });
   }
+}
+
+/// The most that forward_bytes and backward_bytes can be of the packed view, whatever is valid.
+template <Stored S>
+std::size_t packed_bytes(const StatView& view) noexcept {
+  using T = Arithmetic<S>;
+  if (view.size() <= Cut::chunk_elements) return 0;  // one chunk
+  return static_cast<std::size_t>(Plan::max_chunks) *
+         std::max(PartialStore<Moments<T>>::bytes(view.kept), PartialStore<GradientSums<T>>::bytes(view.kept));
 }
 
 template <class S>

@@ -23,6 +23,8 @@ struct TileBlock {
 /// What ways of cutting a view have in common.
 class Cut {
  public:
+  static constexpr Index chunk_elements = 65536;  // what is worth handing to a thread, about 10 us
+
   const StatView& view() const noexcept { return view_; }
   Walk walk() const noexcept { return view_.inner > 1 ? runs : lanes; }
   /// Elements that are written one after the other.
@@ -30,8 +32,6 @@ class Cut {
 
  protected:
   explicit Cut(const StatView& view) noexcept : view_(view) {}
-
-  static constexpr Index chunk_elements = 65536;  // what is worth handing to a thread, about 10 us
 
   static constexpr Index min(Index a, Index b) noexcept { return a < b ? a : b; }
   static constexpr Index max(Index a, Index b) noexcept { return a < b ? b : a; }
@@ -62,6 +62,8 @@ class Plan : public Cut {
  public:
   /// 512 kB of float: what is surely in L2 after a first pass.
   static constexpr Index cached_elements = 131072;
+
+  static constexpr Index max_chunks = 64;  // bounds the scratch: 64 partial results for each statistic
 
   /// The most elements that a block has of each group.
   static constexpr Index block_elements = 4096;
@@ -147,7 +149,6 @@ class Plan : public Cut {
   // mean more merging, longer ones longer chains of roundings.
   static constexpr Index lane_count = 32, lane_chain = block_elements / lane_count;
   static constexpr Index chunk_columns = 256;  // of a view across lanes, that count for it
-  static constexpr Index max_chunks = 64;      // bounds the scratch: 64 partial results for each statistic
   // Short runs at a time: their steps share registers, and their latencies overlap.
   static constexpr Index run_groups = 32;
 

@@ -31,9 +31,10 @@ void forward_ragged(const Executor& execute, const scalar::Rows<Offset>& rows, c
 
 /// Gradients of parameters come first: dx may overwrite x or dy.
 template <Stored S, class Offset>
-void backward_ragged(const Executor& execute, const scalar::Rows<Offset>& rows, Index longest,
-                     const BackwardCall<S>& call) noexcept {
+void backward_ragged(const Executor& execute, const scalar::Rows<Offset>& rows, const BackwardCall<S>& call) noexcept {
   constexpr Index part = 64;
+  Index longest = 0;
+  for (Index r = 0; r < rows.count; ++r) longest = std::max(longest, rows.length(r));
   if (call.gradient)
     execute(ceil_div(longest, part), [&](Index task) noexcept {
       scalar::add_ragged_gradients(rows, task * part, std::min(part, longest - task * part), call.saved, call.x,
