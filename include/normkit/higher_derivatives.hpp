@@ -18,17 +18,12 @@ namespace detail {
 /// group or by element of a group.
 template <class Base>
 class HigherDerivatives : public Base {
+  using T = typename Base::Tensor::Scalar;
+
  public:
   using typename Base::Saved;
   using Directions = ParameterDirections<typename Base::Tensor>;
 
- protected:
-  using Base::Base;
-
- private:
-  using T = typename Base::Tensor::Scalar;
-
- public:
   /// Forward mode: how y changes where x changes by v, weight and bias by `directions`, of the forward that `saved` is of (the
   /// layer's own if none is given). With P(v) = v - mean(v) - xhat * mean(v * xhat), of given statistics v:
   ///   y_v = weight * rstd * P(v) + directions.weight * xhat + directions.bias
@@ -127,6 +122,9 @@ class HigherDerivatives : public Base {
                                                                XG&& x_grad, const Directions& directions = {}) {
     double_backward(Eigen::DefaultDevice(), x, dy, v, dy_grad, x_grad, this->saved_, directions);
   }
+
+ protected:
+  using Base::Base;
 
  private:
   template <Stored S>

@@ -162,11 +162,7 @@ class Layer : public LayerState<T, Rank, Layout> {
     decltype(auto) upstream = dense(device, dy);
     const Shape shape = checked_shape(input);
     const StatView view = saved_view(shape, saved);
-    require_like(shape, "dy", upstream);
-    if (which.input) {
-      check_output(shape, "x", elements(input), "dx", dx);
-      check_output(shape, "dy", elements(upstream), "dx", dx);
-    }
+    check_backward(shape, input, upstream, dx, which);
     BackwardCall<S> call =
         backward_call(view, saved, elements(input), elements(upstream), which.input ? elements(dx) : nullptr, which);
     if constexpr (DenseTensor<Added>) {
@@ -175,20 +171,21 @@ class Layer : public LayerState<T, Rank, Layout> {
       if (which.input) check_output(shape, "dsum", call.added, "dx", dx);
     }
     if (view.size() == 0) return;
-    this->workspace_.reserve(backward_bytes<S>(view, call.affine.by_element));  // may fail, and recall may write
+    // Before anything is written: it may fail.
+    std::byte* const memory = this->workspace_.reserve(backward_bytes<S>(view, call.affine.by_element));
     recall(call);
-    run_backward(device, call, saved.source);
+    run_backward(device, call, saved.source, memory);
   }
   template <Stored S>
   BackwardCall<S> backward_call(const StatView& view, const Saved& saved, const S* x, const S* dy, S* dx,
                                 Gradients which) {
     return {view, Derived::about, saved.statistics(), derived().affine(), x, dy, dx, this->sink(which)};
   }
-  /// A backward whose tensors have been checked, of a view that is not empty.
+  /// A backward whose tensors have been checked, of a view that is not empty; `memory` has its backward_bytes.
   template <class Device, Stored S>
-  void run_backward(const Device& device, const BackwardCall<S>& call, typename Saved::Source source) {
+  void run_backward(const Device& device, const BackwardCall<S>& call, typename Saved::Source source,
+                    std::byte* memory) {
     const Executor execute = executor_for(device, call.view.size());
-    std::byte* const memory = this->workspace_.reserve(backward_bytes<S>(call.view, call.affine.by_element));
     if (source == Saved::Source::batch)
       backward_by_batch(execute, call, memory);
     else
@@ -210,6 +207,14 @@ class Layer : public LayerState<T, Rank, Layout> {
   void check_output(const Shape& shape, const char* input_name, const S* input, const char* name, Y& output) const {
     require_like(shape, name, output);
     require_no_partial_overlap<S>(derived().name(), input_name, input, name, elements(output), shape.size());
+  }
+  /// The tensors of a backward, x of that shape.
+  template <class X, class DY, class DX>
+  void check_backward(const Shape& shape, const X& x, const DY& dy, DX& dx, Gradients which) const {
+    require_like(shape, "dy", dy);
+    if (!which.input) return;
+    check_output(shape, "x", elements(x), "dx", dx);
+    check_output(shape, "dy", elements(dy), "dx", dx);
   }
   /// An output that is not to lie where another one does.
   template <Stored S, class Y>

@@ -98,11 +98,7 @@ class RaggedRows : public Base {
     decltype(auto) upstream = dense(device, dy);
     const Shape shape = this->checked_shape(input);
     const auto rows = rows_of(shape, tensor_of(offsets));
-    this->require_like(shape, "dy", upstream);
-    if (which.input) {
-      this->check_output(shape, "x", elements(input), "dx", dx);
-      this->check_output(shape, "dy", elements(upstream), "dx", dx);
-    }
+    this->check_backward(shape, input, upstream, dx, which);
     this->require_saved(shape, view_of_rows(shape, rows.count), saved);
     this->require_input(saved);
     if (shape.size() > 0)

@@ -39,11 +39,11 @@ class VariableLength : public Base {
     const StatView view = this->checked_view(shape);
     this->check_output(shape, "x", elements(input), "y", y);
     const ValidPositions positions = positions_of(shape, view, tensor_of(valid), runs_);
+    this->workspace_.reserve(packed_bytes<StoredOf<X>>(view));
     if (positions.total == 0) {
       saved.resize(positions.packed().stats());
       saved.source = Saved::Source::batch;
     }
-    this->workspace_.reserve(packed_bytes<StoredOf<X>>(view));
     forward_packed(device, positions, elements(input), elements(y), packed_,
                    [&](const Executor& execute, auto* packed) {
                      this->normalize_values(execute, positions.packed(), packed, packed, saved);
@@ -100,25 +100,20 @@ class VariableLength : public Base {
     decltype(auto) upstream = dense(device, dy);
     const Shape shape = this->checked_shape(input);
     const StatView view = this->checked_view(shape);
-    this->require_like(shape, "dy", upstream);
-    if (which.input) {
-      this->check_output(shape, "x", elements(input), "dx", dx);
-      this->check_output(shape, "dy", elements(upstream), "dx", dx);
-    }
+    this->check_backward(shape, input, upstream, dx, which);
     const ValidPositions positions = positions_of(shape, view, tensor_of(valid), runs_);
     this->require_saved(shape, positions.packed(), saved);
     this->require_input(saved);
     const StatView packed = positions.packed();
-    this->workspace_.reserve(packed_bytes<S>(view));
-    S* const memory = reserve<S>(positions, packed_, 2);
-    S *const packed_x = memory, *const packed_dy = memory + packed.size();
+    std::byte* const memory = this->workspace_.reserve(packed_bytes<S>(view));
+    S *const packed_x = reserve<S>(positions, packed_, 2), *const packed_dy = packed_x + packed.size();
     const Executor execute = executor_for(device, view.size());
     pack(execute, positions, elements(input), packed_x);
     pack(execute, positions, elements(upstream), packed_dy);
     if (packed.size() > 0)
       this->run_backward(
           device, this->backward_call(packed, saved, packed_x, packed_dy, which.input ? packed_dy : nullptr, which),
-          saved.source);
+          saved.source, memory);
     if (which.input) unpack(execute, positions, packed_dy, elements(dx));
   }
   template <class Device, class X, Validity<X> V, class DY, class DX>

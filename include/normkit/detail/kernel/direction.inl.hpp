@@ -32,9 +32,9 @@ struct Normalizer {
 /// A parameter along a run: by element, or one number for all of it. Null: `missing`.
 template <class T>
 struct AlongRun {
-  const T* values = nullptr;
-  Index step = 0;
-  double missing, plus = 0.0;
+  const T* values;
+  Index step;
+  double missing, plus;
 
   AlongRun(const T* parameter, bool by_element, Index group, Index element, double otherwise, bool plus_one) noexcept
       : values(parameter ? parameter + (by_element ? element : group) : nullptr),

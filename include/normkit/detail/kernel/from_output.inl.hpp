@@ -10,10 +10,8 @@ void centre_from_output(const Block& block, const S* y, const double* rstd, cons
     for (Index g = 0; g < block.groups; ++g) {
       const Index at = g * block.group_stride + p * block.plane_stride, element = p * block.plane_elements;
       const double inverse = rstd[g] == 0.0 ? 0.0 : 1.0 / rstd[g];
-      for (Index i = 0; i < block.length; ++i) {
-        const double w = weight ? static_cast<double>(weight[element + i]) + (zero_centred ? 1.0 : 0.0) : 1.0;
-        const double b = bias ? static_cast<double>(bias[element + i]) : 0.0;
-        out[at + i] = stored<S>(static_cast<T>((number(y[at + i]) - b) / w * inverse));
-      }
+      const AlongRun<T> w(weight, true, g, element, 1.0, zero_centred), b(bias, true, g, element, 0.0, false);
+      for (Index i = 0; i < block.length; ++i)
+        out[at + i] = stored<S>(static_cast<T>((number(y[at + i]) - b[i]) / w[i] * inverse));
     }
 }
