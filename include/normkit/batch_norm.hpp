@@ -6,6 +6,7 @@
 #include <normkit/channel_norm.hpp>
 #include <normkit/from_output.hpp>
 #include <normkit/higher_derivatives.hpp>
+#include <normkit/relu.hpp>
 #include <normkit/variable_length.hpp>
 
 namespace normkit {
@@ -34,11 +35,12 @@ struct BatchNormOptions {
 /// Source   Ioffe, Szegedy 2015, arXiv:1502.03167, algorithms 1 and 2
 template <detail::Scalar T, class Ranks = AnyRank>
 class BatchNorm
-    : public detail::FromOutput<detail::VariableLength<
-          detail::HigherDerivatives<detail::ChannelNorm<BatchNorm<T, Ranks>, T, BatchNormOptions, Ranks>>>> {
+    : public detail::FusedReLU<detail::FromOutput<detail::VariableLength<
+          detail::HigherDerivatives<detail::ChannelNorm<BatchNorm<T, Ranks>, T, BatchNormOptions, Ranks>>>>> {
   using Channels = detail::ChannelNorm<BatchNorm, T, BatchNormOptions, Ranks>;
-  using Base = detail::FromOutput<detail::VariableLength<detail::HigherDerivatives<Channels>>>;
-  friend Base;
+  using Outputs = detail::FromOutput<detail::VariableLength<detail::HigherDerivatives<Channels>>>;
+  using Base = detail::FusedReLU<Outputs>;
+  friend Outputs;
   friend Channels;
 
  public:

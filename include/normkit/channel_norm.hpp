@@ -171,8 +171,8 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
     return {this->data_or_null(this->weight()), this->data_or_null(this->bias()), false};
   }
 
-  template <Stored S>
-  void normalize(const Executor& execute, const StatView& view, const S* x, S* y, Saved& saved) {
+  template <Stored S, class Y>
+  void normalize(const Executor& execute, const StatView& view, const S* x, Y y, Saved& saved) {
     const bool by_batch = this->is_training() || !options_.track_running_stats;
     const bool moves = this->is_training() && options_.track_running_stats && !held_;
     by_batch ? require_batch(view) : require_running_var(name(), running_.var.data(), num_features_);
@@ -188,7 +188,7 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
           moves ? RunningSink<T>{running_.mean.data(), running_.var.data(), running_.next_momentum(options_.momentum),
                                  options_.unbiased_running_var}
                 : RunningSink<T>{};
-      forward_by_batch<S>(execute, {view, Base::about, options_.eps, affine(), x, y, sink, running}, memory);
+      forward_by_batch<S, Y>(execute, {view, Base::about, options_.eps, affine(), x, y, sink, running}, memory);
       if (moves && options_.reject_nonfinite && !is_finite(sink, view.stats())) {
         running_.restore(batches);
         ++rejected_;
@@ -199,14 +199,14 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
     }
   }
 
-  template <Stored S>
-  void infer_view(const Executor& execute, const StatView& view, const S* x, S* y) const {
+  template <Stored S, class Y>
+  void infer_view(const Executor& execute, const StatView& view, const S* x, Y y) const {
     if (options_.track_running_stats) {
       require_running_var(name(), running_.var.data(), num_features_);
       forward_by_given(execute, view, affine(), options_.eps, running_.mean.data(), running_.var.data(), x, y);
     } else {
       require_batch(view);
-      forward_by_batch<S>(execute, {view, Base::about, options_.eps, affine(), x, y}, nullptr);
+      forward_by_batch<S, Y>(execute, {view, Base::about, options_.eps, affine(), x, y}, nullptr);
     }
   }
 

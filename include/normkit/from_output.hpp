@@ -26,13 +26,14 @@ class FromOutput : public Base {
   template <class Device, class Y, class DY, class DX, std::same_as<Saved> Kept>
   requires(Base::template is_device<Device>&& Base::template takes<Y, DY, DX>()) void backward_from_output(
       const Device& device, const Y& y, const DY& dy, DX&& dx, const Kept& saved, Gradients which = {}) {
-    this->differentiate(device, y, dy, nullptr, dx, saved, which, [&](auto& call) {
+    this->differentiate(device, y, dy, nullptr, dx, saved, which, [&](auto call) {
       if (!recovers(saved))
         throw state_error(
             std::string(Base::current_name()) +
             ": expected |bias| of at most 16 |weight|, |weight| in [2^-24, 2^24] and statistics within the "
             "range, to have xhat from the output");
       this->derived().recover(device, call, saved);
+      return call;
     });
   }
   template <class Device, class Y, class DY, class DX>

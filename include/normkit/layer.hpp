@@ -54,17 +54,7 @@ class Layer : public LayerState<T, Rank, Layout> {
   /// Throws   shape_error, argument_error; y and the state untouched
   template <class Device, class X, class Y>
   requires(is_device<Device>&& takes<X, Y>()) void forward(const Device& device, const X& x, Y&& y, Saved& saved) {
-    decltype(auto) input = dense(device, x);
-    const Shape shape = checked_shape(input);
-    const StatView view = derived().view_of(shape);
-    check_output(shape, "x", elements(input), "y", y);
-    if (view.size() > 0) {
-      derived().normalize(executor_for(device, view.size()), view, elements(input), elements(y), saved);
-    } else {  // nothing to compute, and nothing for backward to do
-      saved.resize(view.stats());
-      saved.source = Saved::Source::batch;
-    }
-    saved.template describe<ScalarOf<X>>(shape, view, Derived::about, view.size() > 0 && y.data() == input.data());
+    forward_into(device, x, y, saved, [](const StatView&, auto* to) { return to; });
   }
   template <class Device, class X, class Y>
   requires(is_device<Device>&& takes<X, Y>()) void forward(const Device& device, const X& x, Y&& y) {
@@ -96,11 +86,7 @@ class Layer : public LayerState<T, Rank, Layout> {
   /// Throws   as forward
   template <class Device, class X, class Y>
   requires(is_device<Device>&& takes<X, Y>()) void infer(const Device& device, const X& x, Y&& y) const {
-    decltype(auto) input = dense(device, x);
-    const Shape shape = checked_shape(input);
-    const StatView view = derived().view_of(shape);
-    check_output(shape, "x", elements(input), "y", y);
-    if (view.size() > 0) derived().infer_view(executor_for(device, view.size()), view, elements(input), elements(y));
+    infer_into(device, x, y, [](const StatView&, auto* to) { return to; });
   }
   template <class X, class Y>
   requires(takes<X, Y>()) void infer(const X& x, Y&& y) const { infer(Eigen::DefaultDevice(), x, y); }
@@ -147,13 +133,43 @@ class Layer : public LayerState<T, Rank, Layout> {
 
   using State::State;
 
+  /// forward and infer, `destination` being what kernels have in the place of a pointer to y.
+  template <class Device, class X, class Y, class Destination>
+  void forward_into(const Device& device, const X& x, Y& y, Saved& saved, const Destination& destination) {
+    decltype(auto) input = dense(device, x);
+    const Shape shape = checked_shape(input);
+    const StatView view = derived().view_of(shape);
+    check_output(shape, "x", elements(input), "y", y);
+    const auto to = destination(view, elements(y));
+    if (view.size() > 0) {
+      derived().normalize(executor_for(device, view.size()), view, elements(input), to, saved);
+    } else {  // nothing to compute, and nothing for backward to do
+      saved.resize(view.stats());
+      saved.source = Saved::Source::batch;
+    }
+    saved.template describe<ScalarOf<X>>(shape, view, Derived::about, view.size() > 0 && y.data() == input.data());
+  }
+  template <class Device, class X, class Y, class Destination>
+  void infer_into(const Device& device, const X& x, Y& y, const Destination& destination) const {
+    decltype(auto) input = dense(device, x);
+    const Shape shape = checked_shape(input);
+    const StatView view = derived().view_of(shape);
+    check_output(shape, "x", elements(input), "y", y);
+    const auto to = destination(view, elements(y));
+    if (view.size() > 0) derived().infer_view(executor_for(device, view.size()), view, elements(input), to);
+  }
+
   /// backward, with a dense tensor added to dx, or with nullptr none.
   template <class Device, class X, class DY, class Added, class DX>
   void differentiate(const Device& device, const X& x, const DY& dy, const Added& added, DX&& dx, const Saved& saved,
                      Gradients which) {
-    differentiate(device, x, dy, added, dx, saved, which, [&](auto&) { require_input(saved); });
+    using S = StoredOf<X>;
+    differentiate(device, x, dy, added, dx, saved, which, [&](const BackwardCall<S>& call) {
+      require_input(saved);
+      return call;
+    });
   }
-  /// The same with what `recall` makes of the call, a BackwardCall, once all else is checked; it may throw.
+  /// The same with the BackwardCall that `recall` makes of the call, once all else is checked; it may throw.
   template <class Device, class X, class DY, class Added, class DX, class Recall>
   void differentiate(const Device& device, const X& x, const DY& dy, const Added& added, DX&& dx, const Saved& saved,
                      Gradients which, const Recall& recall) {
@@ -173,8 +189,7 @@ class Layer : public LayerState<T, Rank, Layout> {
     if (view.size() == 0) return;
     // Before anything is written: it may fail.
     std::byte* const memory = this->workspace_.reserve(backward_bytes<S>(view, call.affine.by_element));
-    recall(call);
-    run_backward(device, call, saved.source, memory);
+    run_backward(device, recall(call), saved.source, memory);
   }
   template <Stored S>
   BackwardCall<S> backward_call(const StatView& view, const Saved& saved, const S* x, const S* dy, S* dx,
@@ -182,8 +197,8 @@ class Layer : public LayerState<T, Rank, Layout> {
     return {view, Derived::about, saved.statistics(), derived().affine(), x, dy, dx, this->sink(which)};
   }
   /// A backward whose tensors have been checked, of a view that is not empty; `memory` has its backward_bytes.
-  template <class Device, Stored S>
-  void run_backward(const Device& device, const BackwardCall<S>& call, typename Saved::Source source,
+  template <class Device, Stored S, class Up>
+  void run_backward(const Device& device, const BackwardCall<S, Up>& call, typename Saved::Source source,
                     std::byte* memory) {
     const Executor execute = executor_for(device, call.view.size());
     if (source == Saved::Source::batch)

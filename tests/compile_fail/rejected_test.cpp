@@ -183,6 +183,53 @@ TEST(Residual, IsForNormsOfTokens) {
   EXPECT_TRUE((AddsNot<BatchNorm<float>, Rows<3>>)&&(!AddsBackward<BatchNorm<float>, Rows<3>>));
 }
 
+template <class Norm, class X, class R = X, class Y = X, class Mask = normkit::ReLUMask>
+concept RectifiesSum = requires(Norm norm, const X x, const R residual, Y y, Mask mask) {
+  norm.forward_add_relu(x, residual, y, mask);
+};
+template <class Norm, class X, class R = X, class Y = X>
+concept InfersSum = requires(const Norm norm, const X x, const R residual, Y y) {
+  norm.infer_add_relu(x, residual, y);
+};
+template <class Norm, class X, class Y = X, class Mask = normkit::ReLUMask>
+concept Rectifies = requires(Norm norm, const X x, Y y, Mask mask) {
+  norm.forward_relu(x, y, mask);
+};
+template <class Norm, class X, class Y = X>
+concept InfersRectified = requires(const Norm norm, const X x, Y y) {
+  norm.infer_relu(x, y);
+};
+template <class Norm, class X, class Dy = X, class Dx = X, class Mask = const normkit::ReLUMask>
+concept BackwardsThroughMask = requires(Norm norm, const X x, const Dy dy, Mask mask, Dx dx) {
+  norm.backward_relu(x, dy, mask, dx);
+};
+template <class Norm, class X, class Dy = X, class Dx = X, class DR = X>
+concept BackwardsThroughSum = requires(Norm norm, const X x, const Dy dy, const normkit::ReLUMask mask, Dx dx, DR dr) {
+  norm.backward_add_relu(x, dy, mask, dx, dr);
+};
+
+TEST(ReLU, TensorsAreOfOneKindAndTheMaskIsAMask) {
+  using Norm = BatchNorm<float>;
+  EXPECT_TRUE((Rectifies<Norm, Rows<3>>)&&(InfersRectified<Norm, Rows<3>>)&&(RectifiesSum<Norm, Rows<3>>));
+  EXPECT_TRUE((InfersSum<Norm, Rows<3>>)&&(BackwardsThroughMask<Norm, Rows<3>>)&&(BackwardsThroughSum<Norm, Rows<3>>));
+  EXPECT_TRUE((RectifiesSum<Norm, Rows<3, Eigen::half>>)&&(BackwardsThroughSum<Norm, Rows<3, Eigen::half>>));
+  EXPECT_FALSE((Rectifies<Norm, Rows<3>, Columns<3>>) || (Rectifies<Norm, Rows<3>, ConstMap<3>>));
+  EXPECT_FALSE((Rectifies<Norm, Rows<3>, Rows<3>, Rows<3, bool>>)) << "a mask of its own type";
+  EXPECT_FALSE((Rectifies<Norm, Rows<3>, Rows<3>, const normkit::ReLUMask>)) << "a forward fills it";
+  EXPECT_FALSE((InfersRectified<Norm, Rows<3>, Rows<2>>));
+  EXPECT_FALSE((RectifiesSum<Norm, Rows<3>, Rows<2>>) || (RectifiesSum<Norm, Rows<3>, Rows<3, Eigen::half>>));
+  EXPECT_FALSE((RectifiesSum<Norm, Rows<3>, normkit::ReLUMask>) || (InfersSum<Norm, Rows<3>, Columns<3>>));
+  EXPECT_FALSE((BackwardsThroughMask<Norm, Rows<3>, Rows<2>>) ||
+               (BackwardsThroughMask<Norm, Rows<3>, Rows<3>, ConstMap<3>>));
+  EXPECT_FALSE((BackwardsThroughMask<Norm, Rows<3>, Rows<3>, Rows<3>, Rows<3>>)) << "no tensor for a mask";
+  EXPECT_FALSE((BackwardsThroughSum<Norm, Rows<3>, Rows<3>, Rows<3>, Columns<3>>));
+}
+
+TEST(ReLU, IsBehindBatchNorm) {
+  EXPECT_FALSE((Rectifies<LayerNorm<float>, Rows<3>>) || (Rectifies<normkit::GroupNorm<float>, Rows<3>>));
+  EXPECT_FALSE((InfersSum<LayerNorm<float>, Rows<3>>) || (BackwardsThroughMask<LayerNorm<float>, Rows<3>>));
+}
+
 template <class Norm, class Y, class Dy = Y, class Dx = Y>
 concept BackwardsFromOutput = requires(Norm norm, const Y y, const Dy dy, Dx dx) {
   norm.backward_from_output(y, dy, dx);

@@ -25,6 +25,20 @@ TEST(Recipes, Residual) {
   }
 }
 
+TEST(Recipes, Relu) {
+#include "relu.inl"
+  Eigen::Tensor<float, 4, Eigen::RowMajor> alone = x, masked = dy, gradient = x;
+  norm.forward(x, alone);
+  for (Eigen::Index i = 0; i < x.size(); ++i) {
+    const float sum = alone.data()[i] + residual.data()[i];
+    ASSERT_EQ(y.data()[i], sum > 0 ? sum : 0);
+    if (!(sum > 0)) masked.data()[i] = 0;
+    ASSERT_EQ(dresidual.data()[i], masked.data()[i]);
+  }
+  norm.backward(x, masked, gradient);
+  for (Eigen::Index i = 0; i < x.size(); ++i) ASSERT_EQ(dx.data()[i], gradient.data()[i]);
+}
+
 TEST(Recipes, SixteenBits) {
 #include "sixteen_bits.inl"
   Eigen::Tensor<float, 4, Eigen::RowMajor> wide = x.cast<float>(), of_float(8, 64, 14, 14);

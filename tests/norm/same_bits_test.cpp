@@ -89,6 +89,14 @@ Digest run(Norm norm, const Extents& extents, Device& device, std::size_t misali
     digest.add(gradient_out);
     norm.infer(device, in, out);
     digest.add(out);
+    if constexpr (requires { norm.infer_relu(in, out); }) {
+      normkit::ReLUMask mask;
+      norm.forward_add_relu(device, in, gradient_in, out, mask);
+      digest.add(out);
+      norm.backward_add_relu(device, in, gradient_in, mask, gradient_out, out);
+      digest.add(gradient_out);
+      digest.add(out);
+    }
   }
   const Bytes state = state_of(norm);
   digest.add(state.data(), state.size());

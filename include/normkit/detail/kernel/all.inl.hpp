@@ -9,12 +9,14 @@
 #include <normkit/detail/simd/packed.inl.hpp>
 #include <normkit/detail/simd/stream.inl.hpp>
 #include <normkit/detail/simd/lanes.inl.hpp>
+#include <normkit/detail/simd/bits.inl.hpp>
 #include <normkit/detail/simd/wide.inl.hpp>
 #include <normkit/detail/simd/range.inl.hpp>
 #include <normkit/detail/simd/groups.inl.hpp>
 #include <normkit/detail/kernel/chan.inl.hpp>
 #include <normkit/detail/kernel/statistics.inl.hpp>
 #include <normkit/detail/kernel/steps.inl.hpp>
+#include <normkit/detail/kernel/terms.inl.hpp>
 #include <normkit/detail/kernel/moments.inl.hpp>
 #include <normkit/detail/kernel/add.inl.hpp>
 #include <normkit/detail/kernel/normalize.inl.hpp>
@@ -23,31 +25,46 @@
 
 template <class S, Output Out>
 inline constexpr Maps<S> maps{
-    {{&normalize_runs<S, Out, false, false>, &normalize_runs<S, Out, true, false>, &normalize_runs<S, Out, false, true>,
-      &normalize_runs<S, Out, true, true>},
-     {&normalize_lanes<S, Out, false, false>, &normalize_lanes<S, Out, true, false>,
-      &normalize_lanes<S, Out, false, true>, &normalize_lanes<S, Out, true, true>}},
-    {{{&input_gradient_runs<S, Out, WeightBy::none, false>, &input_gradient_runs<S, Out, WeightBy::none, true>},
-      {&input_gradient_runs<S, Out, WeightBy::element, false>, &input_gradient_runs<S, Out, WeightBy::element, true>},
-      {&input_gradient_runs<S, Out, WeightBy::group, false>, &input_gradient_runs<S, Out, WeightBy::group, true>}},
-     {{&input_gradient_lanes<S, Out, WeightBy::none, false>, &input_gradient_lanes<S, Out, WeightBy::none, true>},
-      {&input_gradient_lanes<S, Out, WeightBy::element, false>, &input_gradient_lanes<S, Out, WeightBy::element, true>},
-      {&input_gradient_lanes<S, Out, WeightBy::group, false>, &input_gradient_lanes<S, Out, WeightBy::group, true>}}},
+    {{&normalize_runs<Out, false, false>, &normalize_runs<Out, true, false>, &normalize_runs<Out, false, true>,
+      &normalize_runs<Out, true, true>},
+     {&normalize_lanes<Out, false, false>, &normalize_lanes<Out, true, false>, &normalize_lanes<Out, false, true>,
+      &normalize_lanes<Out, true, true>}},
+    {{{&input_gradient_runs<Out, WeightBy::none, false>, &input_gradient_runs<Out, WeightBy::none, true>},
+      {&input_gradient_runs<Out, WeightBy::element, false>, &input_gradient_runs<Out, WeightBy::element, true>},
+      {&input_gradient_runs<Out, WeightBy::group, false>, &input_gradient_runs<Out, WeightBy::group, true>}},
+     {{&input_gradient_lanes<Out, WeightBy::none, false>, &input_gradient_lanes<Out, WeightBy::none, true>},
+      {&input_gradient_lanes<Out, WeightBy::element, false>, &input_gradient_lanes<Out, WeightBy::element, true>},
+      {&input_gradient_lanes<Out, WeightBy::group, false>, &input_gradient_lanes<Out, WeightBy::group, true>}}},
 };
 
-template <class S, class T = Arithmetic<S>>
-inline constexpr Kernels<S> kernels{
+/// The tables of this instruction set, by their type.
+template <class Table>
+inline constexpr int table = 0;
+
+template <class S>
+inline constexpr Kernels<S> table<Kernels<S>>{
     {&add_runs<S>, &add_lanes<S>},
     {{&moments_runs<S>, &moments_lanes<S>}, {&squares_runs<S>, &squares_lanes<S>}},
-    {{&sum_gradients_runs<S, SumKind::plain>, &sum_gradients_runs<S, SumKind::weighted>,
-      &sum_gradients_runs<S, SumKind::dual>},
-     {&sum_gradients_lanes<S, SumKind::plain>, &sum_gradients_lanes<S, SumKind::weighted>,
-      &sum_gradients_lanes<S, SumKind::dual>}},
+    {{&sum_gradients_runs<SumKind::plain>, &sum_gradients_runs<SumKind::weighted>, &sum_gradients_runs<SumKind::dual>},
+     {&sum_gradients_lanes<SumKind::plain>, &sum_gradients_lanes<SumKind::weighted>,
+      &sum_gradients_lanes<SumKind::dual>}},
     {maps<S, Output::cached>, maps<S, Output::prefetched>, maps<S, Output::streamed>},
-    &one_plus<T>,
-    {&merge_moments<T>, &average_moments<T>, &merge_sums<T>, &weigh_sums<T>, &scale_sums<T>, &statistics_of<T>,
-     &statistics_from<T, T>, &statistics_from<T, double>, &scale_of<T>, &gradient_means<T>, &update_running<T>,
-     &add_gradients<T>},
+    &one_plus,
+    {&merge_moments, &average_moments, &merge_sums, &weigh_sums, &scale_sums, &statistics_of, &statistics_from,
+     &statistics_from, &scale_of, &gradient_means, &update_running, &add_gradients},
+};
+
+template <class S, Output Out>
+inline constexpr typename ReluKernels<S>::Maps relu_maps{
+    {&normalize_runs<Out, false, false>, &normalize_lanes<Out, false, false>},
+    {&normalize_runs<Out, false, false>, &normalize_lanes<Out, false, false>},
+    {&input_gradient_runs<Out, WeightBy::none, false>, &input_gradient_lanes<Out, WeightBy::none, false>},
+};
+
+template <class S>
+inline constexpr ReluKernels<S> table<ReluKernels<S>>{
+    {&sum_gradients_runs<SumKind::plain>, &sum_gradients_lanes<SumKind::plain>},
+    {relu_maps<S, Output::cached>, relu_maps<S, Output::prefetched>, relu_maps<S, Output::streamed>},
 };
 
 #include <normkit/detail/simd/end.inl.hpp>

@@ -181,17 +181,42 @@ NORMKIT_INLINE Shifted<T> normalized(T x, SavedStatistics<T> s) {
   return centred(x, s) * Shifted<T>{widen<T>(*s.rstd), 0};
 }
 
+/// One element of what relu.hpp has in the place of pointers: where a masked one goes too, and how an output is written.
+template <class S>
+void pass(const S*, Index, S) noexcept {}
+template <class S>
+void pass(const Masked<S>& from, Index at, S number) noexcept {
+  if (from.passed) from.passed[at] = number;
+}
+template <class S, class T>
+void write(S* y, Index at, T number) noexcept {
+  y[at] = stored<S>(number);
+}
+template <class S, class T>
+void write(const Rectified<S>& y, Index at, T number) noexcept {
+  NORMKIT_EXACT
+  if (y.added) number = number + value(y.added[at]);
+  const bool passes = !(number <= T(0));
+  y.values[at] = passes ? stored<S>(number) : S{};
+  if (!y.mask.bytes) return;
+  const auto place = y.mask.at(y.offset + at);
+  const unsigned bit = 1u << place.bit;
+  *place.byte = static_cast<std::uint8_t>(passes ? *place.byte | bit : *place.byte & ~bit);
+}
+
 /// y of one group of a block. Weight and bias, null where absent, go by element, or stand for the group.
-template <class S, class T = Arithmetic<S>>
-NORMKIT_RARE void normalize_carefully(const Block& block, Index group, const S* x, SavedStatistics<T> statistics,
-                                      const T* weight, const T* bias, bool by_element, S* y) noexcept {
+template <class X, class T, class Y>
+NORMKIT_RARE void normalize_carefully(const Block& block, Index group, const X& x, SavedStatistics<T> statistics,
+                                      const T* weight, const T* bias, bool by_element, const Y& y) noexcept {
   NORMKIT_EXACT
   each_element(block, group, [&](Index at, Index element) {
     const Index parameter = by_element ? element : 0;
-    Shifted<T> v = normalized(value(x[at]), statistics);
+    const auto number = x[at];
+    pass(x, at, number);
+    Shifted<T> v = normalized(value(number), statistics);
     if (weight) v = v * Shifted<T>::of(weight[parameter]);
     if (bias) v = v + Shifted<T>::of(bias[parameter]);
-    y[at] = stored<S>(narrow<T>(v.plain()));
+    write(y, at, narrow<T>(v.plain()));
   });
 }
 
@@ -204,9 +229,9 @@ struct SumOf {
 };
 
 /// The sums of one group of a block, whatever its numbers.
-template <class S, class T>
-NORMKIT_RARE void sum_carefully(const Block& block, Index group, const S* x, const S* dy, SavedStatistics<T> statistics,
-                                SumOf<T> kind, GradientSums<T> out) noexcept {
+template <class S, class Up, class T>
+NORMKIT_RARE void sum_carefully(const Block& block, Index group, const S* x, const Up& dy,
+                                SavedStatistics<T> statistics, SumOf<T> kind, GradientSums<T> out) noexcept {
   NORMKIT_EXACT
   const T* const weight = kind.weight;
   const bool dual = kind.dual;
@@ -240,8 +265,8 @@ NORMKIT_RARE void sum_carefully(const Block& block, Index group, const S* x, con
 
 /// Whether every product dy * weight * (x - mean) of one group of a block is 0 because a factor is, while dy * weight
 /// itself, which is summed too, has all its digits.
-template <class S, class T>
-NORMKIT_RARE bool products_vanish(const Block& block, Index group, const S* x, const S* dy,
+template <class S, class Up, class T>
+NORMKIT_RARE bool products_vanish(const Block& block, Index group, const S* x, const Up& dy,
                                   SavedStatistics<T> statistics, SumOf<T> kind) noexcept {
   NORMKIT_EXACT
   bool vanish = true;
@@ -271,15 +296,17 @@ struct CarefulWeight {
 };
 
 /// dx of one group of a block from statistics of the batch; `added` is null where nothing is.
-template <class S, class T = Arithmetic<S>>
-NORMKIT_RARE void input_gradient_carefully(const Block& block, Index group, const S* x, const S* dy, const S* added,
+template <class S, class Up, class T = Arithmetic<S>>
+NORMKIT_RARE void input_gradient_carefully(const Block& block, Index group, const S* x, const Up& dy, const S* added,
                                            SavedStatistics<T> statistics, const CarefulMeans<T>& mean,
                                            const CarefulWeight<T>& weight, S* dx) noexcept {
   NORMKIT_EXACT
   Shifted<T> scale{widen<T>(*statistics.rstd), -*statistics.exponent};
   if (weight.of_scale) scale = scale * Shifted<T>::of(*weight.of_scale);
   each_element(block, group, [&](Index at, Index element) {
-    Shifted<T> d = Shifted<T>::of(value(dy[at]));
+    const S number = dy[at];
+    pass(dy, at, number);
+    Shifted<T> d = Shifted<T>::of(value(number));
     if (weight.of_dy) d = d * Shifted<T>::of(weight.of_dy[weight.by == WeightBy::element ? element : 0]);
     const Shifted<T> rest = (d + -mean.dy) + -(normalized(value(x[at]), statistics) * mean.dy_xhat);
     Shifted<T> whole = rest * scale;

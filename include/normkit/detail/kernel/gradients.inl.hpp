@@ -2,10 +2,11 @@
 
 /// Adds dy * weight, and its product with x - mean (times rstd where the statistics go by element), to the sums of
 /// each slot.
-template <class S, class Stat, class Element, bool Weight, bool Rstd, class Sums>
+template <class S, class Upstream, class Stat, class Element, bool Weight, bool Rstd, class Sums>
 struct SumGradients {
   using T = Arithmetic<S>;
-  const S *x, *dy;
+  const S* x;
+  Upstream dy;
   Stat mean, mean_lo, rstd;
   Element weight;
   Sums sums;  // of dy, of its product with x
@@ -16,7 +17,7 @@ struct SumGradients {
     const Pack<T> m = mean.template at<Whole>(i, n);
     Pack<T> xc = (load<Whole>(x + i, n, m) - m) - mean_lo.template at<Whole>(i, n);
     if constexpr (Rstd) xc = xc * rstd.template at<Whole>(i, n);
-    Pack<T> d = load<Whole>(dy + i, n, Pack<T>::zero());
+    Pack<T> d = dy.template at<Whole>(i, n);
     if constexpr (Weight) d = d * weight.template at<Whole>(i, n);
     sums.first[0][Slot] = sums.first[0][Slot] + d;
     sums.first[1][Slot] = sums.first[1][Slot] + d * xc;
@@ -30,18 +31,19 @@ struct RowSums {
 };
 
 /// All planes of one group.
-template <class S, SumKind Kind, class Sums>
+template <class S, class Up, SumKind Kind, class Sums>
 struct GradientGroup {
   using T = Arithmetic<S>;
   const Block& block;
-  const S *x, *dy;
+  const S* x;
+  const Up& dy;
   const Centre<T>& centre;
 
   NORMKIT_INLINE void sum(Index g, Pack<T> (&lanes)[2][Pack<T>::width], int at) const {
     constexpr bool weighted = Kind == SumKind::weighted, dual = Kind == SumKind::dual;
     using Stat = std::conditional_t<dual, Elements<T>, Uniform<T>>;
     const SavedStatistics<T> statistics = centre.statistics;
-    SumGradients<S, Stat, Elements<T>, weighted, dual, Sums> body{};
+    SumGradients<S, decltype(read_run(dy)), Stat, Elements<T>, weighted, dual, Sums> body{};
     if constexpr (!dual) {
       body.mean = {Pack<T>::all(statistics.mean[g])};
       body.mean_lo = {Pack<T>::all(statistics.mean_lo[g])};
@@ -49,7 +51,7 @@ struct GradientGroup {
     for (Index p = 0; p < block.planes; ++p) {
       const Index start = g * block.group_stride + p * block.plane_stride, element = p * block.plane_elements;
       body.x = x + start;
-      body.dy = dy + start;
+      body.dy = read_run(dy + start);
       if constexpr (dual) {
         body.mean = {statistics.mean + element};
         body.mean_lo = {statistics.mean_lo + element};
@@ -63,22 +65,23 @@ struct GradientGroup {
   }
 };
 
-template <class S, SumKind Kind, class T = Arithmetic<S>>
-void sum_gradients_runs(const Block& block, const S* x, const S* dy, const Centre<T>& centre,
-                        GradientSums<T> out) noexcept {
+/// Up: a pointer, or with a ReLU Masked dy.
+template <SumKind Kind, class S, class Up, class T>
+void sum_gradients_runs(const Block& block, const S* x, Up dy, const Centre<T>& centre, GradientSums<T> out) noexcept {
   T sum[max_groups], sum_x[max_groups];
   if (is_short<T>(block))
-    sum_groups<T, 2>(block.groups, GradientGroup<S, Kind, ShortSums<T, 2>>{block, x, dy, centre}, {sum, sum_x});
+    sum_groups<T, 2>(block.groups, GradientGroup<S, Up, Kind, ShortSums<T, 2>>{block, x, dy, centre}, {sum, sum_x});
   else
-    sum_groups<T, 2>(block.groups, GradientGroup<S, Kind, LaneSums<T, 2>>{block, x, dy, centre}, {sum, sum_x});
-  each_group<T>(block.groups, TakeSums<S>{block, x, dy, sum, sum_x, centre, out});
+    sum_groups<T, 2>(block.groups, GradientGroup<S, Up, Kind, LaneSums<T, 2>>{block, x, dy, centre}, {sum, sum_x});
+  each_group<T>(block.groups, TakeSums<S, Up>{block, x, dy, sum, sum_x, centre, out});
 }
 
 /// Registers of columns over several rows, which are added up among themselves before they go to the sums in L1.
-template <class S, SumKind Kind>
+template <class S, class Up, SumKind Kind>
 struct ColumnGradients {
   using T = Arithmetic<S>;
-  const S *x, *dy;
+  const S* x;
+  Up dy;
   Index rows, stride, columns;
   Centre<T> centre;  // by element: from the first of these rows
   T *sum, *sum_x;
@@ -96,7 +99,7 @@ struct ColumnGradients {
     constexpr bool weighted = Kind == SumKind::weighted, dual = Kind == SumKind::dual;
     constexpr int width = Pack<T>::width;
     using Stat = std::conditional_t<dual, Uniform<T>, Elements<T>>;
-    SumGradients<S, Stat, Uniform<T>, weighted, dual, RowSums<T, sizeof...(P)>> row{};
+    SumGradients<S, decltype(read_run(dy)), Stat, Uniform<T>, weighted, dual, RowSums<T, sizeof...(P)>> row{};
     if constexpr (!dual) {
       row.mean = {centre.statistics.mean + c};
       row.mean_lo = {centre.statistics.mean_lo + c};
@@ -104,9 +107,10 @@ struct ColumnGradients {
     Index ask = next(c);
     for (Index r = 0; r < rows; ++r, ask += static_cast<Index>(sizeof...(P)) * width) {
       row.x = x + r * stride + c;
-      row.dy = dy + r * stride + c;
+      row.dy = read_run(dy + (r * stride + c));
       if (!dual && centre.asks)
-        ((begins_line<S>(P) ? (prefetch(x + ask + P * width), prefetch(dy + ask + P * width)) : void()), ...);
+        ((begins_line<S>(P) ? (prefetch(x + ask + P * width), prefetch(address_of(dy) + ask + P * width)) : void()),
+         ...);
       if constexpr (dual) {
         row.mean = {Pack<T>::all(centre.statistics.mean[r])};
         row.mean_lo = {Pack<T>::all(centre.statistics.mean_lo[r])};
@@ -120,33 +124,34 @@ struct ColumnGradients {
   }
 };
 
-template <class S, SumKind Kind, class T = Arithmetic<S>>
-void sum_gradients_lanes(const Block& block, const S* x, const S* dy, const Centre<T>& centre,
-                         GradientSums<T> out) noexcept {
+template <SumKind Kind, class S, class Up, class T>
+void sum_gradients_lanes(const Block& block, const S* x, Up dy, const Centre<T>& centre, GradientSums<T> out) noexcept {
   T sum[max_groups], sum_x[max_groups];
   for (Index c = 0; c < block.groups; ++c) sum[c] = sum_x[c] = T(0);
   for (Index r = 0; r < block.planes; r += rows_at_once) {
     const Index at = r * block.plane_stride;
-    ColumnGradients<S, Kind> body{x + at,
-                                  dy + at,
-                                  least(rows_at_once, block.planes - r),
-                                  block.plane_stride,
-                                  block.groups,
-                                  centre.from_element(r),
-                                  sum,
-                                  sum_x};
+    ColumnGradients<S, Up, Kind> body{x + at,
+                                      dy + at,
+                                      least(rows_at_once, block.planes - r),
+                                      block.plane_stride,
+                                      block.groups,
+                                      centre.from_element(r),
+                                      sum,
+                                      sum_x};
     each_column<T>(block.groups, body);
   }
-  each_group<T>(block.groups, TakeSums<S>{block, x, dy, sum, sum_x, centre, out});
+  each_group<T>(block.groups, TakeSums<S, Up>{block, x, dy, sum, sum_x, centre, out});
 }
 
 /// In place of a term that there is not.
 struct Absent {};
 
-template <class S, class Group, class Weight, bool Adds>
+template <class S, class Upstream, class Group, class Weight, bool Adds>
 struct GradientOfInput {
   using T = Arithmetic<S>;
-  const S *x, *dy, *added;
+  const S* x;
+  Upstream dy;
+  const S* added;
   S* dx;
   Group mean, mean_lo, mean_dy, slope, scale;
   Weight weight;
@@ -157,12 +162,13 @@ struct GradientOfInput {
     NORMKIT_EXACT
     const Pack<T> zero = Pack<T>::zero();
     const Pack<T> xc = (load<Whole>(x + i, n, zero) - mean.template at<Whole>(i, n)) - mean_lo.template at<Whole>(i, n);
-    Pack<T> d = load<Whole>(dy + i, n, zero);
+    Pack<T> d = dy.template at<Whole>(i, n);
+    dy.template pass<Whole, Out>(d, i, n);
     if constexpr (!std::is_same_v<Weight, Absent>) d = d * weight.template at<Whole>(i, n);
     d = (d - mean_dy.template at<Whole>(i, n)) - xc * slope.template at<Whole>(i, n);
     if constexpr (Out != Output::cached) {
       prefetch(x + i + ahead);
-      prefetch(dy + i + ahead);
+      prefetch(dy.values + i + ahead);
       if constexpr (Adds) prefetch(added + i + ahead);
     }
     d = d * scale.template at<Whole>(i, n);
@@ -192,38 +198,41 @@ NORMKIT_INLINE auto weight_of_row(const T* weight, Index element) {
     return Absent{};
 }
 
-template <class S, Output Out, WeightBy By, bool Adds, class T = Arithmetic<S>>
-void input_gradient_runs(const Block& block, const S* x, const S* dy, const S* added, const InputGradient<T>& terms,
+template <Output Out, WeightBy By, bool Adds, class S, class Up, class T>
+void input_gradient_runs(const Block& block, const S* x, Up dy, const S* added, const InputGradient<T>& terms,
                          S* dx) noexcept {
+  using Upstream = decltype(read_run(dy));
   for (Index p = 0; p < block.planes; ++p)
     for (Index g = 0; g < block.groups; ++g) {
       const Index at = g * block.group_stride + p * block.plane_stride;
       const auto weight = weight_of_run<T, By>(terms.weight, g, p * block.plane_elements);
-      GradientOfInput<S, Uniform<T>, std::remove_const_t<decltype(weight)>, Adds> body{x + at,
-                                                                                       dy + at,
-                                                                                       Adds ? added + at : nullptr,
-                                                                                       dx + at,
-                                                                                       {Pack<T>::all(terms.mean[g])},
-                                                                                       {Pack<T>::all(terms.mean_lo[g])},
-                                                                                       {Pack<T>::all(terms.mean_dy[g])},
-                                                                                       {Pack<T>::all(terms.slope[g])},
-                                                                                       {Pack<T>::all(terms.scale[g])},
-                                                                                       weight,
-                                                                                       terms.ahead};
+      GradientOfInput<S, Upstream, Uniform<T>, std::remove_const_t<decltype(weight)>, Adds> body{
+          x + at,
+          read_run(dy + at),
+          Adds ? added + at : nullptr,
+          dx + at,
+          {Pack<T>::all(terms.mean[g])},
+          {Pack<T>::all(terms.mean_lo[g])},
+          {Pack<T>::all(terms.mean_dy[g])},
+          {Pack<T>::all(terms.slope[g])},
+          {Pack<T>::all(terms.scale[g])},
+          weight,
+          terms.ahead};
       each_pack_into<Out>(body.dx, block.length, body);
     }
 }
 
-template <class S, Output Out, WeightBy By, bool Adds, class T = Arithmetic<S>>
-void input_gradient_lanes(const Block& block, const S* x, const S* dy, const S* added, const InputGradient<T>& terms,
+template <Output Out, WeightBy By, bool Adds, class S, class Up, class T>
+void input_gradient_lanes(const Block& block, const S* x, Up dy, const S* added, const InputGradient<T>& terms,
                           S* dx) noexcept {
+  using Upstream = decltype(read_run(dy));
   for (Index p = 0; p < block.planes; ++p) {
     const Index at = p * block.plane_stride;
     const auto weight = weight_of_row<T, By>(terms.weight, p);
-    GradientOfInput<S, Elements<T>, std::remove_const_t<decltype(weight)>, Adds> body{
-        x + at,          dy + at,       Adds ? added + at : nullptr,
-        dx + at,         {terms.mean},  {terms.mean_lo},
-        {terms.mean_dy}, {terms.slope}, {terms.scale},
+    GradientOfInput<S, Upstream, Elements<T>, std::remove_const_t<decltype(weight)>, Adds> body{
+        x + at,          read_run(dy + at), Adds ? added + at : nullptr,
+        dx + at,         {terms.mean},      {terms.mean_lo},
+        {terms.mean_dy}, {terms.slope},     {terms.scale},
         weight,          terms.ahead};
     each_pack_into<Out>(body.dx, block.groups, body);
   }

@@ -3,11 +3,12 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 #include <utility>
 
-#include <normkit/detail/kernel/table.hpp>
+#include <normkit/detail/kernel/relu.hpp>
 #include <normkit/detail/simd/isa.hpp>
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -104,26 +105,35 @@ namespace normkit::detail::avx512 {
 
 namespace normkit::detail {
 
-/// The kernels of an instruction set, which the CPU must have.
-template <Stored S>
-const Kernels<S>& kernels([[maybe_unused]] Isa isa) noexcept {
+/// A table of an instruction set, which the CPU must have.
+template <class Table>
+const Table& table_of([[maybe_unused]] Isa isa) noexcept {
 #if defined(__x86_64__) && defined(__GNUC__)
   switch (isa) {
     case Isa::avx512:
-      return avx512::kernels<S>;
+      return avx512::table<Table>;
     case Isa::avx2:
-      return avx2::kernels<S>;
+      return avx2::table<Table>;
     case Isa::baseline:
       break;
   }
 #endif
-  return baseline::kernels<S>;
+  return baseline::table<Table>;
 }
 
-/// The kernels of the instruction set in use.
+/// The kernels of an instruction set, or of the one in use.
+template <Stored S>
+const Kernels<S>& kernels(Isa isa) noexcept {
+  return table_of<Kernels<S>>(isa);
+}
 template <Stored S>
 const Kernels<S>& kernels() noexcept {
   return kernels<S>(active_isa());
+}
+/// Those with a ReLU.
+template <Stored S>
+const ReluKernels<S>& relu_kernels() noexcept {
+  return table_of<ReluKernels<S>>(active_isa());
 }
 
 }  // namespace normkit::detail

@@ -1,31 +1,13 @@
 // y = ((x - mean) - mean_lo) * scale [* weight] + bias. The mean is two numbers, so that x - mean is exact where |mean|
 // is far greater than the deviation: folding bias - mean * scale into one shift would lose those digits.
 
-/// One term of the formula for a whole run: one value for all of it, or one for each element.
-template <class T>
-struct Uniform {
-  Pack<T> value;
-  template <bool Whole>
-  NORMKIT_INLINE Pack<T> at(Index, Index) const {
-    return value;
-  }
-};
-template <class T>
-struct Elements {
-  const T* values;
-  template <bool Whole>
-  NORMKIT_INLINE Pack<T> at(Index i, Index n) const {
-    return load<Whole>(values + i, n, Pack<T>::zero());
-  }
-};
-
 /// `Group` and `Element` say how a term that goes by group or by element varies along the walk: along a run the group's
 /// are uniform, across lanes the element's are.
-template <class S, class Group, class Element, bool Weight, bool Bias>
+template <class X, class Y, class Group, class Element, bool Weight, bool Bias>
 struct Normalize {
-  using T = Arithmetic<S>;
-  const S* x;
-  S* y;
+  using T = typename Group::Number;
+  X x;
+  Y y;
   Group mean, mean_lo, scale, shift;
   Element weight, bias;
   Index ahead;
@@ -33,14 +15,15 @@ struct Normalize {
   template <bool Whole, Output Out>
   NORMKIT_INLINE void step(Index i, Index n) {
     NORMKIT_EXACT
-    Pack<T> v = load<Whole>(x + i, n, Pack<T>::zero());
+    Pack<T> v = x.template at<Whole>(i, n);
+    x.template pass<Whole, Out>(v, i, n);
     v = (v - mean.template at<Whole>(i, n)) - mean_lo.template at<Whole>(i, n);
     v = v * scale.template at<Whole>(i, n);
     if constexpr (Weight) v = v * weight.template at<Whole>(i, n);
     if constexpr (Bias) v = v + bias.template at<Whole>(i, n);
     if constexpr (!Weight && !Bias) v = v + shift.template at<Whole>(i, n);
-    if constexpr (Out != Output::cached) prefetch(x + i + ahead);
-    put<Whole, Out>(v, y + i, n);
+    if constexpr (Out != Output::cached) prefetch(x.values + i + ahead);
+    y.template write<Whole, Out>(v, i, n, ahead);
   }
 };
 
@@ -63,22 +46,26 @@ void one_plus(Index count, const T* weight, T* out) noexcept {
   each_pack_into<Output::cached>(out, count, body);
 }
 
-template <class S, Output Out, bool Weight, bool Bias, class T = Arithmetic<S>>
-void normalize_runs(const Block& block, const S* x, const Normalization<T>& terms, S* y) noexcept {
+/// X and Y: pointers, or with a ReLU (relu.hpp) Masked dy, or a Rectified output.
+template <Output Out, bool Weight, bool Bias, class X, class Y, class T>
+void normalize_runs(const Block& block, X x, const Normalization<T>& terms, Y y) noexcept {
   using Group = Uniform<T>;
+  using From = decltype(read_run(x));
+  using To = decltype(write_run(y));
   for (Index p = 0; p < block.planes; ++p)
     for (Index g = 0; g < block.groups; ++g) {
       const Index at = g * block.group_stride + p * block.plane_stride, element = p * block.plane_elements;
-      Normalize<S, Group, Elements<T>, Weight, Bias> body{x + at,
-                                                          y + at,
-                                                          {Pack<T>::all(terms.mean[g])},
-                                                          {Pack<T>::all(terms.mean_lo[g])},
-                                                          {Pack<T>::all(terms.scale[g])},
-                                                          {Pack<T>::all(terms.shift[g])},
-                                                          {Weight ? terms.weight + element : nullptr},
-                                                          {Bias ? terms.bias + element : nullptr},
-                                                          terms.ahead};
-      each_pack_into<Out>(body.y, block.length, body);
+      Normalize<From, To, Group, Elements<T>, Weight, Bias> body{read_run(x + at),
+                                                                 write_run(y + at),
+                                                                 {Pack<T>::all(terms.mean[g])},
+                                                                 {Pack<T>::all(terms.mean_lo[g])},
+                                                                 {Pack<T>::all(terms.scale[g])},
+                                                                 {Pack<T>::all(terms.shift[g])},
+                                                                 {Weight ? terms.weight + element : nullptr},
+                                                                 {Bias ? terms.bias + element : nullptr},
+                                                                 terms.ahead};
+      each_pack_into<Out>(body.y.values, block.length, body);
+      body.y.end(block.length);
     }
 }
 
@@ -102,39 +89,43 @@ struct NormalizeDown {
   template <bool Whole, int... P>
   NORMKIT_INLINE void step(Index c, Index n, std::integer_sequence<int, P...>) {
     constexpr int width = Pack<T>::width;
-    Normalize<S, Uniform<T>, Uniform<T>, false, false> down[] = {{x + c + P * width,
-                                                                  y + c + P * width,
-                                                                  of_group<Whole>(terms.mean + c + P * width, n),
-                                                                  of_group<Whole>(terms.mean_lo + c + P * width, n),
-                                                                  of_group<Whole>(terms.scale + c + P * width, n),
-                                                                  of_group<Whole>(terms.shift + c + P * width, n),
-                                                                  {},
-                                                                  {},
-                                                                  0}...};
+    Normalize<Elements<S>, Written<S>, Uniform<T>, Uniform<T>, false, false> down[] = {
+        {{x + c + P * width},
+         {y + c + P * width},
+         of_group<Whole>(terms.mean + c + P * width, n),
+         of_group<Whole>(terms.mean_lo + c + P * width, n),
+         of_group<Whole>(terms.scale + c + P * width, n),
+         of_group<Whole>(terms.shift + c + P * width, n),
+         {},
+         {},
+         0}...};
     for (Index p = 0; p < block.planes; ++p)
       (down[P].template step<Whole, Output::cached>(p * block.plane_stride, n), ...);
   }
 };
 
-template <class S, Output Out, bool Weight, bool Bias, class T = Arithmetic<S>>
-void normalize_lanes(const Block& block, const S* x, const Normalization<T>& terms, S* y) noexcept {
-  if constexpr (Out == Output::cached && !Weight && !Bias)
+template <Output Out, bool Weight, bool Bias, class X, class Y, class T>
+void normalize_lanes(const Block& block, X x, const Normalization<T>& terms, Y y) noexcept {
+  using From = decltype(read_run(x));
+  using To = decltype(write_run(y));
+  if constexpr (Out == Output::cached && !Weight && !Bias && std::is_pointer_v<X> && std::is_pointer_v<Y>)
     if (block.groups <= narrow_row<T>) {
-      NormalizeDown<S> body{block, x, terms, y};
+      NormalizeDown<std::remove_pointer_t<Y>> body{block, x, terms, y};
       return each_column<T>(block.groups, body);
     }
   using Group = Elements<T>;
   for (Index p = 0; p < block.planes; ++p) {
     const Index at = p * block.plane_stride;
-    Normalize<S, Group, Uniform<T>, Weight, Bias> body{x + at,
-                                                       y + at,
-                                                       {terms.mean},
-                                                       {terms.mean_lo},
-                                                       {terms.scale},
-                                                       {terms.shift},
-                                                       {Pack<T>::all(Weight ? terms.weight[p] : T(1))},
-                                                       {Pack<T>::all(Bias ? terms.bias[p] : T(0))},
-                                                       terms.ahead};
-    each_pack_into<Out>(body.y, block.groups, body);
+    Normalize<From, To, Group, Uniform<T>, Weight, Bias> body{read_run(x + at),
+                                                              write_run(y + at),
+                                                              {terms.mean},
+                                                              {terms.mean_lo},
+                                                              {terms.scale},
+                                                              {terms.shift},
+                                                              {Pack<T>::all(Weight ? terms.weight[p] : T(1))},
+                                                              {Pack<T>::all(Bias ? terms.bias[p] : T(0))},
+                                                              terms.ahead};
+    each_pack_into<Out>(body.y.values, block.groups, body);
+    body.y.end(block.groups);
   }
 }

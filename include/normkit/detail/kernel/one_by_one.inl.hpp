@@ -20,8 +20,8 @@ NORMKIT_RARE void carefully(const MergeMoments<T>& step, Index g) {
   merge_carefully<T>(step.into.from(g), step.other.from(g), step.share, step.weight);
 }
 
-template <class S, class T>
-NORMKIT_RARE void carefully(const TakeSums<S, T>& step, Index g) {
+template <class S, class Up, class T>
+NORMKIT_RARE void carefully(const TakeSums<S, Up, T>& step, Index g) {
   const Centre<T>& centre = step.centre;
   const bool is_dual = centre.is_dual();
   const SavedStatistics<T> statistics = is_dual ? centre.statistics : centre.statistics.from(g);

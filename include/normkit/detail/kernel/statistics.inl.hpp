@@ -46,8 +46,8 @@ NORMKIT_INLINE bool ordinarily(const MergeMoments<T>& step, Index g) {
   return true;
 }
 
-template <class Lanes, class S, class T>
-NORMKIT_INLINE bool ordinarily(const TakeSums<S, T>& step, Index g) {
+template <class Lanes, class S, class Up, class T>
+NORMKIT_INLINE bool ordinarily(const TakeSums<S, Up, T>& step, Index g) {
   const auto sum = Lanes::load(step.sum + g), sum_x = Lanes::load(step.sum_x + g);
   const Centre<T>& centre = step.centre;
   if (centre.careful || (!centre.is_dual() && !none<Lanes>(centre.statistics.exponent + g)) ||

@@ -42,10 +42,11 @@ struct MergeMoments {
 
 /// The sums of a block as the kernels have made them. A group whose products overflow or underflow in T is done again,
 /// carefully, and so is one whose statistics have an exponent.
-template <Stored S, Scalar T = Arithmetic<S>>
+template <Stored S, class Up = const S*, Scalar T = Arithmetic<S>>
 struct TakeSums {
   const Block& block;
-  const S *x, *dy;
+  const S* x;
+  const Up& dy;
   const T *sum, *sum_x;
   const Centre<T>& centre;
   GradientSums<T> out;

@@ -13,8 +13,26 @@ struct ParameterSink {
   explicit operator bool() const noexcept { return weight || bias; }
 };
 
-/// The steps that all gradients share: sums of dy and dy * (x - mean) over groups.
+/// The kernels of gradients: of a pointer to dy, or with a ReLU of Masked dy, with no weight by element and nothing added.
 template <Stored S>
+auto* sums_kernel(const Kernels<S>& kernel, Walk walk, SumKind kind, const S*) noexcept {
+  return kernel.sums[walk][static_cast<int>(kind)];
+}
+template <Stored S>
+auto* sums_kernel(const Kernels<S>&, Walk walk, SumKind, const Masked<S>&) noexcept {
+  return relu_kernels<S>().sums[walk];
+}
+template <Stored S>
+auto* gradient_kernel(const Kernels<S>& kernel, Walk walk, Output output, const S*, WeightBy by, bool adds) noexcept {
+  return kernel.maps[static_cast<int>(output)].gradient[walk][static_cast<int>(by)][adds ? 1 : 0];
+}
+template <Stored S>
+auto* gradient_kernel(const Kernels<S>&, Walk walk, Output output, const Masked<S>&, WeightBy, bool) noexcept {
+  return relu_kernels<S>().maps[static_cast<int>(output)].gradient[walk];
+}
+
+/// The steps that all gradients share: sums of dy and dy * (x - mean) over groups. Up is a pointer, or Masked.
+template <Stored S, class Up = const S*>
 struct SumsOfGradient {
   using T = Arithmetic<S>;
   using Partial = GradientSums<T>;
@@ -22,7 +40,8 @@ struct SumsOfGradient {
   const Kernels<S>& kernel;
   const Plan& plan;
   SavedStatistics<T> saved;
-  const S *x, *dy;
+  const S* x;
+  Up dy;
 
   void merge(Index groups, Partial into, Index, Partial other, Index) const noexcept {
     kernel.steps.merge_sums(groups, into, other);
@@ -34,7 +53,7 @@ struct SumsOfGradient {
   void reduce_about(SumKind kind, const Tile& tile, const TileBlock& at, SavedStatistics<T> statistics, const T* rstd,
                     const T* weight, bool careful, Partial into) const noexcept {
     const Index offset = tile.offset + at.offset;
-    kernel.sums[plan.walk()][static_cast<int>(kind)](
+    sums_kernel(kernel, plan.walk(), kind, dy)(
         at.block, x + offset, dy + offset,
         {statistics, rstd, weight, careful, plan.view().size() > Plan::cached_elements}, into);
   }
@@ -43,10 +62,10 @@ struct SumsOfGradient {
 /// The gradient of the input where its own statistics were used, and those of parameters that go by group:
 ///   dx = rstd * weight * (dy - mean(dy) - xhat * mean(dy * xhat)),  dweight += sum(dy * xhat),  dbias += sum(dy)
 /// A weight by element multiplies dy first. dx may be null, and so may what is added to it.
-template <Stored S>
-struct GradientByBatch : SumsOfGradient<S> {
-  using typename SumsOfGradient<S>::T;
-  using typename SumsOfGradient<S>::Partial;
+template <Stored S, class Up = const S*>
+struct GradientByBatch : SumsOfGradient<S, Up> {
+  using typename SumsOfGradient<S, Up>::T;
+  using typename SumsOfGradient<S, Up>::Partial;
   struct Coefficients {
     T mean_dy[max_groups], slope[max_groups], scale[max_groups];
     scalar::CarefulMeans<T> kept[max_groups];
@@ -58,7 +77,7 @@ struct GradientByBatch : SumsOfGradient<S> {
   ParameterSink<T> by_group;
   S* dx;
   const S* added = nullptr;  // to dx
-  Output output = output_of(this->plan, dx, this->x, this->dy, added);
+  Output output = output_for(this->plan, this->dy, dx, this->x, added);
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
     const BlockWeights<T> weight(this->kernel, affine, at);
@@ -85,18 +104,18 @@ struct GradientByBatch : SumsOfGradient<S> {
   }
   void map(const Tile& tile, const TileBlock& at, const Coefficients& c, Index ahead) const noexcept {
     if (!dx) return;
-    const Maps<S>& maps = this->kernel.maps[static_cast<int>(output)];
     const Index offset = tile.offset + at.offset;
     const SavedStatistics<T> statistics = this->saved.from(tile.first);
     const BlockWeights<T> weights(this->kernel, affine, at);
     const T* const weight = weights;
+    auto* const gradient = gradient_kernel(this->kernel, this->plan.walk(), output, this->dy,
+                                           weight ? WeightBy::element : WeightBy::none, added);
     const auto some = [&](Index from, Index count) noexcept {
       const Index start = offset + from * at.block.group_stride;
-      maps.gradient[this->plan.walk()][weight ? 1 : 0][added ? 1 : 0](
-          at.block.some(count), this->x + start, this->dy + start, added ? added + start : nullptr,
-          {statistics.mean + from, statistics.mean_lo + from, c.mean_dy + from, c.slope + from, c.scale + from, weight,
-           ahead},
-          dx + start);
+      gradient(at.block.some(count), this->x + start, this->dy + start, added ? added + start : nullptr,
+               {statistics.mean + from, statistics.mean_lo + from, c.mean_dy + from, c.slope + from, c.scale + from,
+                weight, ahead},
+               dx + start);
     };
     if (!c.any_careful) return some(0, tile.groups);
     in_parts(c.careful, tile.groups, some, [&](Index g) noexcept {
@@ -109,10 +128,10 @@ struct GradientByBatch : SumsOfGradient<S> {
 };
 
 /// The gradients of parameters that go by group, from given statistics: dweight += sum(dy * xhat), dbias += sum(dy).
-template <Stored S>
-struct GradientOfParameters : SumsOfGradient<S> {
-  using typename SumsOfGradient<S>::T;
-  using typename SumsOfGradient<S>::Partial;
+template <Stored S, class Up = const S*>
+struct GradientOfParameters : SumsOfGradient<S, Up> {
+  using typename SumsOfGradient<S, Up>::T;
+  using typename SumsOfGradient<S, Up>::Partial;
   struct Coefficients {};
 
   ParameterSink<T> by_group;
@@ -153,10 +172,10 @@ struct GradientOfElements : SumsOfGradient<S> {
 };
 
 /// The gradient of the input where the statistics were given: dx = dy * (rstd * weight), whatever x was.
-template <Stored S>
-struct GradientByGiven : NormalizeMap<S> {
-  using typename NormalizeMap<S>::T;
-  using typename NormalizeMap<S>::Coefficients;
+template <Stored S, class Up = const S*>
+struct GradientByGiven : NormalizeMap<S, Up> {
+  using typename NormalizeMap<S, Up>::T;
+  using typename NormalizeMap<S, Up>::Coefficients;
 
   SavedStatistics<T> saved;
 

@@ -88,8 +88,25 @@ void in_parts(const bool* is_careful, Index groups, const Ordinary& ordinary, co
   }
 }
 
-/// The part that all ways of normalizing share: from statistics to terms, and the map.
+/// The kernel that normalizes: of pointers, or with a ReLU (relu.hpp), with no weight or bias by element.
 template <Stored S>
+auto* normalize_kernel(const Kernels<S>& kernel, Walk walk, Output output, const S*, S*, bool weight,
+                       bool bias) noexcept {
+  return kernel.maps[static_cast<int>(output)].normalize[walk][(weight ? 1 : 0) + (bias ? 2 : 0)];
+}
+template <Stored S>
+auto* normalize_kernel(const Kernels<S>&, Walk walk, Output output, const S*, const Rectified<S>&, bool,
+                       bool) noexcept {
+  return relu_kernels<S>().maps[static_cast<int>(output)].normalize[walk];
+}
+template <Stored S>
+auto* normalize_kernel(const Kernels<S>&, Walk walk, Output output, const Masked<S>&, S*, bool, bool) noexcept {
+  return relu_kernels<S>().maps[static_cast<int>(output)].scale[walk];
+}
+
+/// The part that all ways of normalizing share: from statistics to terms, and the map. X and Y are pointers, or Masked and
+/// Rectified.
+template <Stored S, class X = const S*, class Y = S*>
 struct NormalizeMap {
   using T = Arithmetic<S>;
   using Coefficients = NormalizeCoefficients<T>;
@@ -97,9 +114,9 @@ struct NormalizeMap {
   const Kernels<S>& kernel;
   const Cut& cut;
   Affine<T> affine;
-  const S* x;
-  S* y;
-  Output output = output_of(cut, y, x);
+  X x;
+  Y y;
+  Output output = output_for(cut, x, y);
 
   /// The rest of the coefficients from the statistics that stand in them.
   void scale(const Tile& tile, Coefficients& out) const noexcept {
@@ -110,27 +127,26 @@ struct NormalizeMap {
   }
 
   void map(const Tile& tile, const TileBlock& at, const Coefficients& c, Index ahead) const noexcept {
-    const Maps<S>& maps = kernel.maps[static_cast<int>(output)];
     const Index offset = tile.offset + at.offset;
     const BlockWeights<T> weights(kernel, affine, at);
     const T* const weight = weights;
     const T* const bias = affine.by_element ? affine.bias_at(at.element) : nullptr;
+    auto* const normalize = normalize_kernel(kernel, cut.walk(), output, x, y, weight, bias);
     const auto some = [&](Index from, Index count) noexcept {
       const Index start = offset + from * at.block.group_stride;
-      maps.normalize[cut.walk()][(weight ? 1 : 0) + (bias ? 2 : 0)](
-          at.block.some(count), x + start,
-          {c.mean + from, c.mean_lo + from, c.scale + from, c.shift + from, weight, bias, ahead}, y + start);
+      normalize(at.block.some(count), x + start,
+                {c.mean + from, c.mean_lo + from, c.scale + from, c.shift + from, weight, bias, ahead}, y + start);
     };
     if (!c.any_careful) return some(0, tile.groups);
     const TileParameter<T> group_weight(affine, affine.weight, cut.view(), tile);
     in_parts(c.careful, tile.groups, some, [&](Index g) noexcept {
       const T* const of_group = group_weight ? group_weight + g : nullptr;
-      scalar::normalize_carefully<S>(at.block, g, x + offset, c.statistics().from(g),
-                                     affine.by_element ? weight : of_group,
-                                     affine.by_element ? bias
-                                     : affine.bias     ? c.shift + g
-                                                       : nullptr,
-                                     affine.by_element, y + offset);
+      scalar::normalize_carefully(at.block, g, x + offset, c.statistics().from(g),
+                                  affine.by_element ? weight : of_group,
+                                  affine.by_element ? bias
+                                  : affine.bias     ? c.shift + g
+                                                    : nullptr,
+                                  affine.by_element, y + offset);
     });
   }
 };
@@ -160,10 +176,11 @@ struct RunningSink {
 };
 
 /// y from the statistics of x itself.
-template <Stored S>
-struct NormalizeByBatch : NormalizeMap<S> {
-  using typename NormalizeMap<S>::T;
-  using typename NormalizeMap<S>::Coefficients;
+template <Stored S, class Y = S*>
+struct NormalizeByBatch : NormalizeMap<S, const S*, Y> {
+  using Map = NormalizeMap<S, const S*, Y>;
+  using typename Map::Coefficients;
+  using typename Map::T;
   using Partial = Moments<T>;
 
   About about;
@@ -219,9 +236,9 @@ void statistics_from(const Steps<T>& steps, Index groups, const Given* mean, con
 }
 
 /// y from a mean and a variance that are given: running statistics (of T) or those of the core header (double).
-template <Stored S, class Given>
-struct NormalizeByGiven : NormalizeMap<S> {
-  using typename NormalizeMap<S>::Coefficients;
+template <Stored S, class Given, class Y = S*>
+struct NormalizeByGiven : NormalizeMap<S, const S*, Y> {
+  using typename NormalizeMap<S, const S*, Y>::Coefficients;
 
   double eps;
   const Given *mean, *var;

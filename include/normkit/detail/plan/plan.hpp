@@ -187,7 +187,7 @@ class Pieces : public Cut {
     const Index elements = clamp(view.size() / (4 * threads), chunk_elements, 4 * chunk_elements);
     const Index most = min(view.kept, walk() == lanes ? piece_groups : min(piece_groups, elements / least_elements));
     groups_ = walk() == lanes ? most : clamp(elements / view.inner, 1, most);
-    segment_ = min(view.inner, elements);
+    segment_ = min(view.inner, elements / 64 * 64);  // whole bytes of a mask
     planes_ = clamp(elements / (groups_ * segment_), 1, view.outer);
     run_ = walk() == runs ? segment_ : groups_;
   }

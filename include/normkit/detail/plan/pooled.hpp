@@ -37,7 +37,7 @@ struct GradientByPool : SumsOfGradient<S> {
   Affine<T> affine;
   S* dx;
   Partial summed;
-  Output output = output_of(this->plan, dx, this->x, this->dy);
+  Output output = output_for(this->plan, this->dy, dx, this->x);
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
     this->reduce_about(SumKind::plain, tile, at, this->saved.from(tile.first), nullptr, nullptr, false, into);
@@ -72,17 +72,17 @@ struct GradientByPool : SumsOfGradient<S> {
   void commit(const Tile&, Partial, const Coefficients&) const noexcept {}
   void map(const Tile& tile, const TileBlock& at, const Coefficients& c, Index ahead) const noexcept {
     if (!dx) return;
-    const Maps<S>& maps = this->kernel.maps[static_cast<int>(output)];
     const Index offset = tile.offset + at.offset;
     const SavedStatistics<T> statistics = this->saved.from(tile.first);
     const T* const weight = affine.weight ? c.weight : nullptr;
+    auto* const gradient = gradient_kernel(this->kernel, this->plan.walk(), output, this->dy,
+                                           weight ? WeightBy::group : WeightBy::none, false);
     const auto some = [&](Index from, Index count) noexcept {
       const Index start = offset + from * at.block.group_stride;
-      maps.gradient[this->plan.walk()][static_cast<int>(weight ? WeightBy::group : WeightBy::none)][0](
-          at.block.some(count), this->x + start, this->dy + start, nullptr,
-          {statistics.mean + from, statistics.mean_lo + from, c.mean_dy + from, c.slope + from, c.scale + from,
-           weight ? weight + from : nullptr, ahead},
-          dx + start);
+      gradient(at.block.some(count), this->x + start, this->dy + start, nullptr,
+               {statistics.mean + from, statistics.mean_lo + from, c.mean_dy + from, c.slope + from, c.scale + from,
+                weight ? weight + from : nullptr, ahead},
+               dx + start);
     };
     if (!c.any_careful) return some(0, tile.groups);
     in_parts(c.careful, tile.groups, some, [&](Index g) noexcept {

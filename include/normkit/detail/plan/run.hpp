@@ -18,7 +18,7 @@ std::size_t forward_bytes(const StatView& view) noexcept {
 }
 
 /// A forward pass with the statistics of x: of what, whereto. Sinks are null where nobody keeps what they are for.
-template <Stored S>
+template <Stored S, class Y = S*>
 struct ForwardCall {
   using T = Arithmetic<S>;
   StatView view;
@@ -26,7 +26,7 @@ struct ForwardCall {
   double eps;
   Affine<T> affine;
   const S* x;
-  S* y;
+  Y y;  // or Rectified, of views without channels
   Statistics<T> saved = {};
   RunningSink<T> running = {};
 };
@@ -58,11 +58,12 @@ void forward_by_pool(const Executor& execute, const ForwardCall<S>& call, std::b
 }
 
 /// y from the statistics of x.
-template <Stored S>
-void forward_by_batch(const Executor& execute, const ForwardCall<S>& call, std::byte* memory) noexcept {
-  if (call.view.channels.count) return forward_by_pool(execute, call, memory);
+template <Stored S, class Y = S*>
+void forward_by_batch(const Executor& execute, const ForwardCall<S, Y>& call, std::byte* memory) noexcept {
+  if constexpr (std::is_pointer_v<Y>)
+    if (call.view.channels.count) return forward_by_pool(execute, call, memory);
   const Plan plan(call.view);
-  const NormalizeByBatch<S> op{
+  const NormalizeByBatch<S, Y> op{
       {kernels<S>(), plan, call.affine, call.x, call.y}, call.about, call.eps, call.saved, call.running};
   reduce_and_map(plan, op, execute, memory);
 }
@@ -85,11 +86,11 @@ void forward_of_sum(const Executor& execute, const ForwardCall<S>& call, const A
 }
 
 /// y from a given mean and variance for each group, or for each channel.
-template <Stored S, class Given>
+template <Stored S, class Given, class Y>
 void forward_by_given(const Executor& execute, const StatView& view, const Affine<Arithmetic<S>>& affine, double eps,
-                      const Given* mean, const Given* var, const S* x, S* y) noexcept {
+                      const Given* mean, const Given* var, const S* x, Y y) noexcept {
   const Pieces pieces(given_view(view), execute.threads());
-  const NormalizeByGiven<S, Given> op{{kernels<S>(), pieces, affine, x, y}, eps, mean, var};
+  const NormalizeByGiven<S, Given, Y> op{{kernels<S>(), pieces, affine, x, y}, eps, mean, var};
   map_only(pieces, op, execute);
 }
 
@@ -138,14 +139,15 @@ std::size_t backward_bytes(const StatView& view, bool by_element) noexcept {
 }
 
 /// A backward pass: which gradients, from what, whereto. Parameters go by group or by element as `affine` says.
-template <Stored S>
+template <Stored S, class Up = const S*>
 struct BackwardCall {
   using T = Arithmetic<S>;
   StatView view;
   About about;
   SavedStatistics<T> saved;
   Affine<T> affine;
-  const S *x, *dy;
+  const S* x;
+  Up dy;                      // or Masked, of BatchNorm alone
   S* dx;                      // null where not asked for
   ParameterSink<T> gradient;  // null where not asked for
   const S* added = nullptr;   // to dx; of views without channels
@@ -170,42 +172,43 @@ void backward_by_pool(const Executor& execute, const BackwardCall<S>& call, std:
 
 /// Gradients of a forward that used the statistics of its input. Where parameters go by element their gradients come
 /// first, at least within a block of rows: dx may overwrite x or dy.
-template <Stored S>
-void backward_by_batch(const Executor& execute, const BackwardCall<S>& call, std::byte* memory) noexcept {
+template <Stored S, class Up = const S*>
+void backward_by_batch(const Executor& execute, const BackwardCall<S, Up>& call, std::byte* memory) noexcept {
   using T = Arithmetic<S>;
-  if (call.view.channels.count) return backward_by_pool(execute, call, memory);
   const Plan plan(call.view);
-  const bool by_element = call.affine.by_element && call.gradient;
   const ParameterSink<T> by_group = call.affine.by_element ? ParameterSink<T>{} : call.gradient;
-  const GradientByBatch<S> op{
+  const GradientByBatch<S, Up> op{
       {kernels<S>(), plan, call.saved, call.x, call.dy}, call.about, call.affine, by_group, call.dx, call.added};
-  if (by_element) {
-    const Plan dual(call.view.dual());
-    auto* const rstd = reinterpret_cast<T*>(memory);
-    const bool careful = scalar::round_rstd<T>(call.view.stats(), call.saved, rstd);
-    const GradientOfElements<S> sums{{kernels<S>(), dual, call.saved, call.x, call.dy}, rstd, careful, call.gradient};
-    std::byte* const rest = memory + element_bytes<T>(call.view, true);
-    if (call.dx && fits_rows<S>(plan, dual) && dual.chunks() >= execute.threads())
-      return run_by_rows(dual, sums, plan, op, execute, rest);
-    reduce_and_map(dual, sums, execute, rest);
+  if constexpr (std::is_pointer_v<Up>) {
+    if (call.view.channels.count) return backward_by_pool(execute, call, memory);
+    if (call.affine.by_element && call.gradient) {
+      const Plan dual(call.view.dual());
+      auto* const rstd = reinterpret_cast<T*>(memory);
+      const bool careful = scalar::round_rstd<T>(call.view.stats(), call.saved, rstd);
+      const GradientOfElements<S> sums{{kernels<S>(), dual, call.saved, call.x, call.dy}, rstd, careful, call.gradient};
+      std::byte* const rest = memory + element_bytes<T>(call.view, true);
+      if (call.dx && fits_rows<S>(plan, dual) && dual.chunks() >= execute.threads())
+        return run_by_rows(dual, sums, plan, op, execute, rest);
+      reduce_and_map(dual, sums, execute, rest);
+    }
   }
   if (call.dx || by_group) reduce_and_map(plan, op, execute, memory);
 }
 
 /// Gradients of a forward with given statistics, parameters by group.
-template <Stored S>
-void backward_by_given(const Executor& execute, const BackwardCall<S>& call, std::byte* memory) noexcept {
+template <Stored S, class Up = const S*>
+void backward_by_given(const Executor& execute, const BackwardCall<S, Up>& call, std::byte* memory) noexcept {
   using T = Arithmetic<S>;
   const StatView view = given_view(call.view);
   if (call.gradient) {
     const Plan plan(view);
-    const GradientOfParameters<S> op{{kernels<S>(), plan, call.saved, call.x, call.dy}, call.gradient};
+    const GradientOfParameters<S, Up> op{{kernels<S>(), plan, call.saved, call.x, call.dy}, call.gradient};
     reduce_and_map(plan, op, execute, memory);
   }
   if (call.dx) {
     const Affine<T> weight_only{call.affine.weight, nullptr, false};
     const Pieces pieces(view, execute.threads());
-    const GradientByGiven<S> op{{kernels<S>(), pieces, weight_only, call.dy, call.dx}, call.saved};
+    const GradientByGiven<S, Up> op{{kernels<S>(), pieces, weight_only, call.dy, call.dx}, call.saved};
     map_only(pieces, op, execute);
   }
 }
