@@ -49,7 +49,10 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
     require_counter(batches);
     running_.num_batches_tracked = batches;
   }
-  void reset_running_stats() { running_.reset(); }
+  void reset_running_stats() {
+    running_.reset();
+    gathered_.clear();
+  }
 
   /// While held, a forward in training normalizes as always and leaves the running statistics and their counter alone: for
   /// one that is done again (checkpointing), or whose batch shall not count.
@@ -76,16 +79,17 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
     const struct Restore {
       ChannelNorm& norm;
       std::optional<double> momentum;
-      bool training, held;
+      bool training, held, gathers;
       ~Restore() {
         norm.options_.momentum = momentum;
         norm.train(training);
         norm.held_ = held;
+        norm.gathers_ = gathers;
       }
-    } restore{*this, options_.momentum, this->is_training(), held_};
+    } restore{*this, options_.momentum, this->is_training(), held_, gathers_};
     reset_running_stats();
     options_.momentum = std::nullopt;
-    held_ = false;
+    held_ = gathers_ = false;
     this->train();
     pass();
   }
@@ -117,6 +121,24 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
         options_(options),
         num_features_(num_features),
         running_(options.track_running_stats ? num_features : 0, options.reject_nonfinite) {}
+
+  // Of norms whose statistics are over all samples (micro_batches.hpp).
+  void gather(bool on) {
+    if (on && !options_.track_running_stats)
+      throw state_error(std::string(name()) + ": expected track_running_stats in a layer to gather them");
+    if (on) gathered_.start(num_features_);
+    gathers_ = on;
+  }
+  bool gathers() const noexcept { return gathers_; }
+  void move_by_gathered() {
+    if (!gathers_ || gathered_.count() == 0)
+      throw state_error(std::string(name()) + ": expected micro-batches that were gathered, got none");
+    require_counter(running_.num_batches_tracked);
+    const RunningSink<T> sink{running_.mean.data(), running_.var.data(), 0.0, options_.unbiased_running_var, {}};
+    kernels<T>().steps.update_running(num_features_, gathered_.all(), sink.freedom(gathered_.count()),
+                                      running_.next_momentum(options_.momentum), sink.mean, sink.var);
+    gathered_.clear();
+  }
 
  private:
   static constexpr bool fits(int rank, int) { return Ranks::fits(rank) && rank >= Derived::least_rank; }
@@ -184,14 +206,13 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
     if (by_batch) {
       const std::int64_t batches = running_.num_batches_tracked;
       if (moves && options_.reject_nonfinite) running_.keep();
-      const RunningSink<T> running =
-          moves ? RunningSink<T>{running_.mean.data(), running_.var.data(), running_.next_momentum(options_.momentum),
-                                 options_.unbiased_running_var}
-                : RunningSink<T>{};
+      const RunningSink<T> running = moves ? running_sink() : RunningSink<T>{};
       forward_by_batch<S, Y>(execute, {view, Base::about, options_.eps, affine(), x, y, sink, running}, memory);
       if (moves && options_.reject_nonfinite && !is_finite(sink, view.stats())) {
         running_.restore(batches);
         ++rejected_;
+      } else if (moves && gathers_) {
+        gathered_.add(view.count());
       }
     } else {
       keep_given(num_features_, running_.mean.data(), running_.var.data(), options_.eps, sink);
@@ -210,6 +231,16 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
     }
   }
 
+  /// Whereto a batch's statistics go that count.
+  RunningSink<T> running_sink() noexcept {
+    if (gathers_) return {nullptr, nullptr, 0.0, true, gathered_.latest()};
+    return {running_.mean.data(),
+            running_.var.data(),
+            running_.next_momentum(options_.momentum),
+            options_.unbiased_running_var,
+            {}};
+  }
+
   /// Of a batch without NaN and infinity every mean is a number, and so is every rstd.
   static bool is_finite(const Statistics<T>& statistics, Index count) noexcept {
     bool finite = true;
@@ -220,8 +251,9 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
   Options options_;
   Index num_features_;
   RunningStats<T> running_;
+  GatheredMoments<T> gathered_;
   std::int64_t rejected_ = 0;
-  bool held_ = false;
+  bool held_ = false, gathers_ = false;
 };
 
 }  // namespace detail

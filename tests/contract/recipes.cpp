@@ -140,6 +140,20 @@ TEST(Recipes, Frozen) {
   EXPECT_EQ(dx(0, 0) > 0, dy(0, 0) > 0);  // dy times a positive constant
 }
 
+TEST(Recipes, MicroBatches) {
+#include "micro_batches.inl"
+  Eigen::Tensor<float, 2> whole(21, 10), y(21, 10);
+  for (Eigen::Index n = 0; n < 21; ++n)
+    for (Eigen::Index c = 0; c < 10; ++c) whole(n, c) = n < 16 ? parts[0](n, c) : parts[1](n - 16, c);
+  normkit::BatchNorm1d<float> at_once(10);
+  at_once.forward(whole, y);
+  EXPECT_EQ(norm.num_batches_tracked(), 1);
+  for (Eigen::Index c = 0; c < 10; ++c) {
+    EXPECT_FLOAT_EQ(norm.running_mean()(c), at_once.running_mean()(c));
+    EXPECT_FLOAT_EQ(norm.running_var()(c), at_once.running_var()(c));
+  }
+}
+
 TEST(Recipes, Recalibrated) {
 #include "recalibrated.inl"
   EXPECT_FALSE(norm.is_training());

@@ -163,13 +163,15 @@ void keep(const Tile& tile, const NormalizeCoefficients<T>& c, const Statistics<
   }
 }
 
-/// Running statistics to move, null where none: running = (1 - momentum) * running + momentum * batch.
+/// Running statistics to move, null where none: running = (1 - momentum) * running + momentum * batch. Or, not null, where the
+/// moments of the batch go instead.
 template <Scalar T>
 struct RunningSink {
   T* mean = nullptr;
   T* var = nullptr;
   double momentum = 0.0;
   bool unbiased = true;
+  Moments<T> measured = {};
 
   /// What the sum of squares of so many elements is divided by.
   Index freedom(Index count) const noexcept { return unbiased ? count - 1 : count; }
@@ -200,6 +202,7 @@ struct NormalizeByBatch : NormalizeMap<S, const S*, Y> {
   }
   void commit(const Tile& tile, Partial moments, const Coefficients& c) const noexcept {
     keep(tile, c, saved);
+    if (running.measured.pivot) copy(tile.groups, moments, running.measured.from(tile.first));
     if (running.mean)
       this->kernel.steps.update_running(tile.groups, moments, running.freedom(this->cut.view().count()),
                                         running.momentum, running.mean + tile.first, running.var + tile.first);
