@@ -16,7 +16,7 @@ class EigenExpression : public PeerOf<EigenExpression> {
 
   template <class T>
   Call make(const Row& row, Pass pass, Buffers<T>& b) {
-    if (pass != Pass::train || (row.norm != Norm::batch && row.norm != Norm::layer)) return {};
+    if (pass != Pass::train || (row.norm != Norm::batch && row.norm != Norm::layer) || row.is_fused()) return {};
     // In memory order everything is (outer, middle, inner).
     using Rows = Eigen::Tensor<T, 3, Eigen::RowMajor>;
     const Eigen::Index outer = row.outer(), middle = row.middle(), inner = row.inner();

@@ -16,6 +16,8 @@ using dnnl::memory, dnnl::prop_kind, dnnl::engine;
 using Flags = dnnl::normalization_flags;
 
 #if DNNL_VERSION_MAJOR >= 3
+constexpr bool can_add = true;
+constexpr auto fuse_add_relu = Flags::fuse_norm_add_relu;
 template <class Forward>
 typename Forward::primitive_desc forward_of(const engine& e, prop_kind kind, const memory::desc& layout, Flags flags) {
   return {e, kind, layout, layout, static_cast<float>(eps), flags};
@@ -26,6 +28,8 @@ typename Backward::primitive_desc backward_of(const engine& e, const memory::des
   return {e, prop_kind::backward, layout, layout, layout, static_cast<float>(eps), flags, hint};
 }
 #else
+constexpr bool can_add = false;
+constexpr auto fuse_add_relu = Flags::none;
 template <class Forward>
 typename Forward::primitive_desc forward_of(const engine& e, prop_kind kind, const memory::desc& layout, Flags flags) {
   return {{kind, layout, static_cast<float>(eps), flags}, e};
@@ -55,9 +59,8 @@ class OneDnn : public PeerOf<OneDnn> {
   Call make(const Row&, Pass, Buffers<double>&) { return {}; }  // it has no double
   Call make(const Row& row, Pass pass, Buffers<float>& b) {
     if (row.norm == Norm::group) return group_norm(row, pass, b);
-    if (row.norm != Norm::batch && row.norm != Norm::layer) return {};
-    if (row.norm == Norm::batch)
-      return primitive<dnnl::batch_normalization_forward, dnnl::batch_normalization_backward>(row, pass, b);
+    if (row.norm == Norm::batch) return batch_norm(row, pass, b);
+    if (row.norm != Norm::layer || row.adds) return {};
     return primitive<dnnl::layer_normalization_forward, dnnl::layer_normalization_backward>(row, pass, b);
   }
 
@@ -78,6 +81,15 @@ class OneDnn : public PeerOf<OneDnn> {
       return dims;
     };
     return {second(extents), f32, second(strides)};
+  }
+
+  /// A sum before the ReLU is not in every version, nor in every implementation. In blocks, 2.6 takes seconds with a ReLU.
+  Call batch_norm(const Row& row, Pass pass, Buffers<float>& b) try {
+    if ((row.adds && !can_add) || (row.rectifies && blocked_)) return {};
+    return primitive<dnnl::batch_normalization_forward, dnnl::batch_normalization_backward>(row, pass, b);
+  } catch (const dnnl::error& error) {
+    if (!row.adds || error.status != dnnl_unimplemented) throw;
+    return {};
   }
 
   /// From version 3.2 on.
@@ -125,6 +137,7 @@ class OneDnn : public PeerOf<OneDnn> {
     const bool eval = pass == Pass::eval;
     auto bits = static_cast<unsigned>(Flags::use_scale) | static_cast<unsigned>(Flags::use_shift);
     if (eval) bits |= static_cast<unsigned>(Flags::use_global_stats);
+    if (row.rectifies) bits |= static_cast<unsigned>(row.adds ? fuse_add_relu : Flags::fuse_norm_relu);
     const auto flags = static_cast<Flags>(bits);
     const auto forward =
         forward_of<Forward>(engine_, eval ? prop_kind::forward_inference : prop_kind::forward_training, layout, flags);
@@ -134,18 +147,24 @@ class OneDnn : public PeerOf<OneDnn> {
         {DNNL_ARG_SRC, at(layout, b.x)},       {DNNL_ARG_MEAN, at(stats, b.mean)},
         {DNNL_ARG_VARIANCE, at(stats, b.var)}, {DNNL_ARG_SCALE, at(params, b.weight)},
         {DNNL_ARG_SHIFT, at(params, b.bias)},  {DNNL_ARG_DST, at(layout, b.out)}};
+    if (row.adds) arguments[DNNL_ARG_SRC_1] = at(layout, b.residual);
+    const memory::desc mask = forward.workspace_desc();
+    const bool keeps_mask = mask.get_size() > 0;
+    if (keeps_mask) arguments[DNNL_ARG_WORKSPACE] = memory(mask, engine_);
     if (pass != Pass::backward) return executed(Forward(forward), std::move(arguments));
     Forward(forward).execute(stream_, arguments);
     stream_.wait();
     arguments.erase(DNNL_ARG_DST);
+    arguments.erase(DNNL_ARG_SRC_1);
     arguments[DNNL_ARG_DIFF_DST] = at(layout, b.dy);
     arguments[DNNL_ARG_DIFF_SRC] = at(layout, b.out);
+    if (row.adds) arguments[DNNL_ARG_DIFF_SRC_1] = at(layout, b.second);
     arguments[DNNL_ARG_DIFF_SCALE] = at(params, b.dweight);
     arguments[DNNL_ARG_DIFF_SHIFT] = at(params, b.dbias);
     const auto backward = backward_of<Backward>(engine_, layout, flags, forward);
     int inputs = 0;  // with the shift among them or not, by version and norm: any other number is refused
     dnnl_primitive_desc_query(backward.get(), dnnl_query_num_of_inputs_s32, 0, &inputs);
-    if (inputs == 5) arguments.erase(DNNL_ARG_SHIFT);
+    if (inputs == (keeps_mask ? 6 : 5)) arguments.erase(DNNL_ARG_SHIFT);
     return executed(Backward(backward), std::move(arguments));
   }
 

@@ -33,13 +33,17 @@ class Buffer {
   std::int64_t size_;
 };
 
-/// The arguments of one row, which all libraries share. `out` is y, or dx in the backward pass.
+/// The arguments of one row, which all libraries share. `out` is y, or dx in the backward pass. Where the row adds,
+/// `residual` is what is added in the forward, and in the backward of LayerNorm and RMSNorm the gradient of the sum;
+/// `second` is their sum, and in the backward of BatchNorm the gradient of the residual.
 template <class T>
 struct Buffers {
   explicit Buffers(const Row& row)
       : x(row.size()),
         dy(row.size()),
         out(row.size()),
+        residual(row.adds ? row.size() : 0),
+        second(residual.size()),
         weight(row.params(), T(1.5)),
         bias(row.params(), T(0.5)),
         dweight(row.params()),
@@ -55,9 +59,10 @@ struct Buffers {
       x.data()[i] = next();
       dy.data()[i] = next();
     }
+    for (std::int64_t i = 0; i < residual.size(); ++i) residual.data()[i] = next();
   }
 
-  Buffer<T> x, dy, out, weight, bias, dweight, dbias;
+  Buffer<T> x, dy, out, residual, second, weight, bias, dweight, dbias;
   Buffer<T> mean, var;  // of each statistic: given in evaluation, for the libraries that want such memory otherwise
 };
 
@@ -94,6 +99,7 @@ class PeerOf : public Peer {
 std::unique_ptr<Peer> normkit_peer();
 std::unique_ptr<Peer> normkit_bfloat16_peer();  // float rows, with tensors of 16 bits in place of x, dy and out
 std::unique_ptr<Peer> normkit_half_peer();
+std::unique_ptr<Peer> normkit_parts_peer();  // fused rows, by the plain layer and Eigen expressions
 std::unique_ptr<Peer> eigen_peer();
 std::unique_ptr<Peer> memcpy_peer();
 std::unique_ptr<Peer> streaming_peer();

@@ -40,6 +40,13 @@ void wait(double seconds) {
   }
 }
 
+/// Tensors that are moved: each input read once, each output written once.
+std::int64_t tensors_of(const Row& row, Pass pass) {
+  const std::int64_t added = row.adds ? 1 : 0;
+  if (pass == Pass::backward) return 3 + added;
+  return 2 + added + (row.rectifies ? 0 : added);  // before a norm, the sum is an output too
+}
+
 /// One library on one row.
 class Runner {
  public:
@@ -126,12 +133,11 @@ class Benchmark {
     std::printf("%s\n", name.c_str());
     for (Runner& runner : runners) {
       const double seconds = runner.median();
-      const std::int64_t bytes =
-          row.size() * runner.peer->element_bytes(element_bytes) * (pass == Pass::backward ? 3 : 2);
+      const std::int64_t bytes = row.size() * runner.peer->element_bytes(element_bytes) * tensors_of(row, pass);
       std::printf("  %-18s %12.3f us %8.2f GB/s\n", runner.peer->name().c_str(), seconds * 1e6,
                   static_cast<double>(bytes) / seconds * 1e-9);
-      csv_ << row.network << ',' << name_of(row.norm) << ',' << row.shape << ',' << name_of(pass) << ',' << type << ','
-           << threads << ',' << bytes << ",\"" << runner.peer->name() << "\"," << runner.peer->version() << ','
+      csv_ << row.network << ',' << name_of(row.norm) << ",\"" << row.shape << "\"," << name_of(pass) << ',' << type
+           << ',' << threads << ',' << bytes << ",\"" << runner.peer->name() << "\"," << runner.peer->version() << ','
            << seconds << '\n';
     }
     std::fflush(stdout);
@@ -147,6 +153,7 @@ std::vector<std::unique_ptr<Peer>> all_libraries() {
   all.push_back(normkit_peer());
   all.push_back(normkit_bfloat16_peer());
   all.push_back(normkit_half_peer());
+  all.push_back(normkit_parts_peer());
 #ifdef NORMKIT_PEER_TORCH
   all.push_back(torch_peer());
 #endif

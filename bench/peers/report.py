@@ -27,6 +27,7 @@ END = "<!-- end of what scripts/bench writes -->"
 OURS, PEERS, LIMITS = "normkit", ("PyTorch", "oneDNN"), ("memcpy", "streaming copy")
 SHOWN = (OURS, *PEERS, "oneDNN, blocked", "Eigen expression", *LIMITS)
 STORED = {"normkit, bfloat16": "bfloat16", "normkit, half": "half"}  # float rows, with tensors of 16 bits
+PARTS = "normkit, parts"  # fused rows, by the plain layer and Eigen expressions
 NEAR_LIMIT, ALLOWED_NEAR_LIMIT = 1.2, 1.05  # a peer that is so near the limit may be missed by so much
 
 INK, MUTED, GRID = "#1f2328", "#57606a", "#e6ebf0"
@@ -75,6 +76,8 @@ def read(path):
     rows, versions = collections.OrderedDict(), {}
     with open(path, newline="") as file:
         for fields in csv.DictReader(file):
+            if fields["library"] in LIMITS and ", add" in fields["shape"]:
+                continue  # the copies move no third tensor: they are no limit there
             key = tuple(fields[name] for name in ("network", "norm", "shape", "pass", "type", "threads"))
             rows.setdefault(key, Row(fields)).seconds[fields["library"]] = float(fields["seconds"])
             if fields["version"]:
@@ -144,6 +147,10 @@ def summary(rows):
         if gains:
             lines.append(f"- Rows beyond the last-level cache with tensors of {kind}: {geometric_mean(gains):.2f} times as fast"
                          f" as with float (geometric mean); {sum(g >= 1.6 for g in gains)} of {len(gains)} at least 1.6 times.")
+    gains = [r.seconds[PARTS] / r.seconds[OURS] for r in rows if PARTS in r.seconds]
+    if gains:
+        lines.append(f"- Rows with a sum or a ReLU in the norm's own passes: {geometric_mean(gains):.2f} times as fast as in parts"
+                     f" (geometric mean); {sum(g >= 1 for g in gains)} of {len(gains)} no slower.")
     if sizes:
         lines.append(f"- Time for each element at 1e8 elements, by that at 3e7: at most {max(sizes):.2f}, geometric mean"
                      f" {geometric_mean(sizes):.2f}.")
@@ -175,6 +182,23 @@ def storage_table(rows):
     return [*lines, ""]
 
 
+def parts_table(rows):
+    """How many times as fast fused rows are as the plain layer and Eigen expressions one after the other."""
+    shown = collections.defaultdict(dict)
+    for row in rows:
+        if PARTS in row.seconds:
+            shown[row.name][row.type, row.threads] = row.seconds[PARTS] / row.seconds[OURS]
+    if not shown:
+        return []
+    columns = sorted({column for gains in shown.values() for column in gains}, key=lambda c: (c[0] != "float", c[1]))
+    heads = [f"{kind}, {threads} thread{'s' if threads > 1 else ''}" for kind, threads in columns]
+    lines = ["### Fused: times as fast as in parts", "", "| row | " + " | ".join(heads) + " |"]
+    lines.append("| --- |" + " ---: |" * len(columns))
+    for name, gains in shown.items():
+        lines.append(f"| {name} | " + " | ".join(f"{gains[c]:.2f}" if c in gains else "" for c in columns) + " |")
+    return [*lines, ""]
+
+
 def text(rows, versions):
     names = ", ".join(f"{name} {version}" for name, version in versions.items())
     lines = [f"Run of {datetime.date.today().isoformat()}: {machine()}. {names}.", "", *summary(rows), ""]
@@ -183,7 +207,7 @@ def text(rows, versions):
             chosen = [row for row in rows if row.type == kind and row.threads == threads]
             if chosen:
                 lines += table(chosen, kind, threads)
-    return "\n".join(lines + storage_table(rows))
+    return "\n".join(lines + storage_table(rows) + parts_table(rows))
 
 
 def write(content, path):

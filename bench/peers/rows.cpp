@@ -24,7 +24,8 @@ Norm norm_of(const std::string& word) {
 }
 
 /// `batch_norm N C ...`, `instance_norm N C ...`, `group_norm N C ... groups G`, `layer_norm N ...` or `rms_norm N ...`, then
-/// `axes first-last` where one of the latter two is not over the last axis, and `column_major`.
+/// `axes first-last` where one of the latter two is not over the last axis, `column_major`, and what is fused with the
+/// norm: `relu` or `add relu` behind a batch_norm, `add` before one of the latter two.
 Row parse(const std::string& line) {
   std::istringstream words(line);
   std::string norm, word;
@@ -35,6 +36,10 @@ Row parse(const std::string& line) {
   while (words >> word) {
     if (word == "column_major")
       row.column_major = true;
+    else if (word == "add")
+      row.adds = true;
+    else if (word == "relu")
+      row.rectifies = true;
     else if (word == "axes")
       words >> axes;
     else if (word == "groups")
@@ -54,8 +59,12 @@ Row parse(const std::string& line) {
     row.shape += " over axes " + axes;
   }
   if (row.axis + row.axes > row.extents.size()) throw std::runtime_error("expected axes that are there");
+  if (row.rectifies ? row.norm != Norm::batch : row.adds && row.has_channels())
+    throw std::runtime_error("expected relu or add relu of batch_norm alone, add of layer_norm and rms_norm alone");
   return row;
 }
+
+std::string fusion_of(const Row& row) { return std::string(row.adds ? ", add" : "") + (row.rectifies ? ", ReLU" : ""); }
 
 Row channels_last(Row row) {
   std::rotate(row.extents.begin() + 1, row.extents.begin() + 2, row.extents.end());
@@ -87,7 +96,10 @@ std::vector<Row> read_rows(const std::filesystem::path& path) {
       if (images) row.shape += " NCHW";
       if (row.column_major) row.shape += " ColMajor";
       rows.push_back(row.column_major ? reversed(row) : row);
-      if (images && !row.column_major) rows.push_back(channels_last(given));
+      rows.back().shape += fusion_of(row);
+      if (!images || row.column_major) continue;
+      rows.push_back(channels_last(given));
+      rows.back().shape += fusion_of(row);
     } catch (const std::exception& error) {
       throw std::runtime_error(path.string() + ":" + std::to_string(number) + ": " + error.what());
     }

@@ -24,7 +24,7 @@ inline const char* name_of(Pass pass) {
   return pass == Pass::train ? "train" : pass == Pass::eval ? "eval" : "backward";
 }
 
-/// One norm over one tensor. Extents stand in the order of memory, slow to fast, so that no library needs to be told of
+/// One norm over one tensor, and what is fused with it. Extents stand in the order of memory, slow to fast, so that no library needs to be told of
 /// RowMajor and ColMajor: the latter is the former with its axes reversed.
 struct Row {
   std::string network;
@@ -33,7 +33,8 @@ struct Row {
   Extents extents;
   std::size_t axis, axes;  // LayerNorm, RMSNorm: so many axes from this one on. The others: the channels
   std::int64_t groups;     // GroupNorm, and InstanceNorm: of the channels
-  std::string shape;       // as its user would say it: "32x256x56x56 NHWC"
+  bool adds, rectifies;    // BatchNorm: a sum and a ReLU behind it, or a ReLU alone. LayerNorm, RMSNorm: of a sum
+  std::string shape;       // as its user would say it: "32x256x56x56 NHWC, add, ReLU"
 
   std::int64_t product(std::size_t begin, std::size_t end) const {
     std::int64_t n = 1;
@@ -46,6 +47,7 @@ struct Row {
   std::int64_t inner() const { return product(axis + axes, extents.size()); }
   std::int64_t params() const { return middle(); }
   bool has_channels() const { return norm <= Norm::group; }
+  bool is_fused() const { return adds || rectifies; }
   std::int64_t stats() const {
     return norm == Norm::batch ? middle() : has_channels() ? extents.front() * groups : outer() * inner();
   }

@@ -1,5 +1,6 @@
 // PyTorch: the kernels that torch.nn's norms call, without autograd's bookkeeping. Their results are new tensors each
-// time; main() has malloc keep what they free, so that they do not pay for page faults.
+// time; main() has malloc keep what they free, so that they do not pay for page faults. What is fused elsewhere are its
+// parts here, in place of a result where that can be.
 #include <ATen/Parallel.h>
 #include <torch/types.h>
 #include <torch/version.h>
@@ -46,18 +47,24 @@ class Torch : public PeerOf<Torch> {
   Call batch_norm(const Row& row, Pass pass, Buffers<T>& b) {
     const auto axis = static_cast<std::int64_t>(row.axis);
     const Tensor x = tensor_of(b.x, row.extents).movedim(axis, 1), dy = tensor_of(b.dy, row.extents).movedim(axis, 1);
+    const Tensor added = row.adds ? tensor_of(b.residual, row.extents).movedim(axis, 1) : Tensor();
     const Tensor weight = tensor_of(b.weight, {row.params()}), bias = tensor_of(b.bias, {row.params()});
     const Tensor mean = torch::zeros_like(weight), var = torch::ones_like(weight);
-    if (pass != Pass::backward)
-      return [=] {
-        const torch::NoGradGuard no_grad;
-        torch::native_batch_norm(x, weight, bias, mean, var, pass == Pass::train, momentum, eps);
-      };
-    const auto saved = torch::native_batch_norm(x, weight, bias, mean, var, /*training=*/true, momentum, eps);
-    const Tensor saved_mean = std::get<1>(saved), saved_rstd = std::get<2>(saved);
+    const bool rectifies = row.rectifies;
+    const auto forward = [=] {
+      const torch::NoGradGuard no_grad;
+      auto results = torch::native_batch_norm(x, weight, bias, mean, var, pass != Pass::eval, momentum, eps);
+      if (added.defined()) std::get<0>(results).add_(added);
+      if (rectifies) std::get<0>(results).relu_();
+      return results;
+    };
+    if (pass != Pass::backward) return forward;
+    const auto saved = forward();
+    const Tensor y = std::get<0>(saved), saved_mean = std::get<1>(saved), saved_rstd = std::get<2>(saved);
     return [=] {
       const torch::NoGradGuard no_grad;
-      torch::native_batch_norm_backward(dy, x, weight, mean, var, saved_mean, saved_rstd, /*train=*/true, eps,
+      const Tensor dz = rectifies ? torch::threshold_backward(dy, y, 0) : dy;
+      torch::native_batch_norm_backward(dz, x, weight, mean, var, saved_mean, saved_rstd, /*train=*/true, eps,
                                         {true, true, true});
     };
   }
@@ -87,22 +94,31 @@ class Torch : public PeerOf<Torch> {
     const Tensor t = tensor_of(buffer, {row.outer(), row.middle(), row.inner()});
     return row.inner() == 1 ? t.squeeze(2) : t.movedim(1, 2);
   }
+  /// What is added to x, or in the backward to dx: undefined where nothing is.
+  template <class T>
+  static Tensor added_tokens(const Row& row, const Buffers<T>& b) {
+    return row.adds ? tokens(row, b.residual) : Tensor();
+  }
+  static Tensor sum_of(const Tensor& x, const Tensor& added) { return added.defined() ? x + added : x; }
 
   template <class T>
   Call layer_norm(const Row& row, Pass pass, Buffers<T>& b) {
     const std::vector<std::int64_t> shape{row.middle()};
-    const Tensor x = tokens(row, b.x), dy = tokens(row, b.dy);
+    const Tensor x = tokens(row, b.x), dy = tokens(row, b.dy), added = added_tokens(row, b);
     const Tensor weight = tensor_of(b.weight, shape), bias = tensor_of(b.bias, shape);
     if (pass != Pass::backward)
       return [=] {
         const torch::NoGradGuard no_grad;
-        torch::native_layer_norm(x, shape, weight, bias, eps);
+        torch::native_layer_norm(sum_of(x, added), shape, weight, bias, eps);
       };
-    const auto saved = torch::native_layer_norm(x, shape, weight, bias, eps);
+    const Tensor sum = sum_of(x, added);
+    const auto saved = torch::native_layer_norm(sum, shape, weight, bias, eps);
     const Tensor mean = std::get<1>(saved), rstd = std::get<2>(saved);
     return [=] {
       const torch::NoGradGuard no_grad;
-      torch::native_layer_norm_backward(dy, x, shape, mean, rstd, weight, bias, {true, true, true});
+      const auto gradients =
+          torch::native_layer_norm_backward(dy, sum, shape, mean, rstd, weight, bias, {true, true, true});
+      if (added.defined()) std::get<0>(gradients).add_(added);
     };
   }
 
@@ -118,19 +134,22 @@ class Torch : public PeerOf<Torch> {
   /// Its backward is what autograd of the above comes to, with the products that it needs twice made once.
   template <class T>
   Call rms_norm(const Row& row, Pass pass, Buffers<T>& b) {
-    const Tensor x = tokens(row, b.x), dy = tokens(row, b.dy), weight = tensor_of(b.weight, {row.middle()});
+    const Tensor x = tokens(row, b.x), dy = tokens(row, b.dy), added = added_tokens(row, b);
+    const Tensor weight = tensor_of(b.weight, {row.middle()});
     if (pass != Pass::backward)
       return [=] {
         const torch::NoGradGuard no_grad;
-        rms_norm(x, weight);
+        rms_norm(sum_of(x, added), weight);
       };
-    const Tensor rstd = torch::rsqrt(x.square().mean(-1, /*keepdim=*/true).add_(eps));
+    const Tensor sum = sum_of(x, added);
+    const Tensor rstd = torch::rsqrt(sum.square().mean(-1, /*keepdim=*/true).add_(eps));
     return [=] {
       const torch::NoGradGuard no_grad;
-      const Tensor xhat = x.mul(rstd), dy_xhat = dy.mul(xhat);
+      const Tensor xhat = sum.mul(rstd), dy_xhat = dy.mul(xhat);
       dy_xhat.sum_to_size(weight.sizes());
       const Tensor mean = dy_xhat.matmul(weight).div_(static_cast<double>(weight.numel())).unsqueeze(-1);
-      dy.mul(weight).sub_(xhat.mul(mean)).mul_(rstd);
+      const Tensor dx = dy.mul(weight).sub_(xhat.mul(mean)).mul_(rstd);
+      if (added.defined()) dx.add_(added);
     };
   }
 };

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -326,6 +327,112 @@ TYPED_TEST(Kernels, TheGradientOfTheInputIsTheFormulaInItsOrderOnEverySet) {
         EXPECT_TRUE(same_bits(data.out, expected)) << set.name << " length " << l.block.length;
       }
     }
+}
+
+/// Bits in rows of a block's runs, or of its rows across lanes, which begin `first` bits after the start of a byte.
+struct Bits {
+  std::vector<std::uint8_t> bytes;
+  Index row;
+
+  explicit Bits(const Layout& l)
+      : bytes(static_cast<std::size_t>(l.size + nk::BitRows<std::uint8_t>::padding), std::uint8_t{0x5a}),
+        row(l.walk == nk::runs ? l.block.length : l.block.plane_stride) {}
+  nk::BitRows<std::uint8_t> rows() { return {bytes.data(), row}; }
+  bool operator()(Index element) {
+    const auto place = rows().at(element);
+    return *place.byte >> place.bit & 1;
+  }
+};
+
+TYPED_TEST(Kernels, ARectifiedOutputIsThePlainOneWithItsMaskOnEverySet) {
+  using T = TypeParam;
+  for (const Layout& l : layouts())
+    for (const bool adds : {false, true}) {
+      const Index groups = l.block.groups;
+      const auto mean = terms<T>(groups, 1, 0), lo = terms<T>(groups, 2, 0), scale = terms<T>(groups, 3, 1),
+                 shift = terms<T>(groups, 4, 0), added = terms<T>(l.size, 9, 0);
+      const nk::Normalization<T> formula{mean.data(), lo.data(), scale.data(), shift.data(), nullptr, nullptr, ahead};
+      for (const auto& [set, out, begin] : outputs<T>()) {
+        Data<T> data(l, begin, 0), expected = data;
+        set.kernels->maps[out].normalize[l.walk][0](l.block, data.x_at(), formula, expected.out_at());
+        Bits bits(l);
+        set.relu->maps[out].normalize[l.walk](l.block, data.x_at(), formula,
+                                              {data.out_at(), adds ? added.data() : nullptr, bits.rows()});
+        bool mask_is_right = true;
+        for (Index g = 0; g < groups; ++g)
+          for (Index p = 0; p < l.block.planes; ++p)
+            for (Index i = 0; i < l.block.length; ++i) {
+              T& v = expected.out_at()[l.at(g, p, i)];
+              if (adds) v = v + added[static_cast<std::size_t>(l.at(g, p, i))];
+              if (v <= 0) v = 0;
+              mask_is_right &= bits(l.at(g, p, i)) == (v > 0);
+            }
+        EXPECT_TRUE(same_bits(data.out, expected.out)) << set.name << " length " << l.block.length;
+        EXPECT_TRUE(mask_is_right) << set.name << " length " << l.block.length;
+
+        Data<T> alone(l, begin, 0);  // without a mask
+        set.relu->maps[out].normalize[l.walk](l.block, data.x_at(), formula,
+                                              {alone.out_at(), adds ? added.data() : nullptr, {nullptr, 1}});
+        EXPECT_TRUE(same_bits(alone.out, expected.out)) << set.name << " length " << l.block.length;
+      }
+    }
+}
+
+TYPED_TEST(Kernels, AMaskedGradientIsThatOfWhatPassesOnEverySet) {
+  using T = TypeParam;
+  for (const Layout& l : layouts()) {
+    const Index groups = l.block.groups;
+    const auto mean = terms<T>(groups, 1, 0), lo = terms<T>(groups, 2, 0), mean_dy = terms<T>(groups, 3, 0),
+               slope = terms<T>(groups, 4, 0), scale = terms<T>(groups, 5, 1);
+    const std::vector<double> rstd(static_cast<std::size_t>(groups), 1.0);
+    const std::vector<int> exponent(static_cast<std::size_t>(groups), 0);
+    const nk::Centre<T> centre{{mean.data(), lo.data(), rstd.data(), exponent.data()}, nullptr, nullptr, false};
+    const nk::InputGradient<T> formula{mean.data(),  lo.data(), mean_dy.data(), slope.data(),
+                                       scale.data(), nullptr,   ahead};
+    const nk::Normalization<T> given{lo.data(), lo.data(), scale.data(), lo.data(), nullptr, nullptr, ahead};
+    for (const auto& [set, out, begin] : outputs<T>()) {
+      const auto& maps = set.kernels->maps[out];
+      Data<T> data(l, begin, 0), plain = data;
+      Bits bits(l);
+      for (std::size_t b = 0; b < bits.bytes.size(); ++b) bits.bytes[b] = static_cast<std::uint8_t>(b * 73 + 41);
+      for (Index at = 0; at < l.size; ++at)
+        if (!bits(at)) plain.dy[static_cast<std::size_t>(begin + at)] = 0;
+      std::vector<T> passed(data.out);
+      const bool passes_on = out != static_cast<int>(nk::Output::streamed);  // else it has to be aligned as dx is
+      const nk::Masked<T> masked{
+          data.dy_at(), {bits.bytes.data(), bits.row}, passes_on ? passed.data() + begin : nullptr};
+
+      nk::PartialStore<nk::GradientSums<T>> sums, expected;
+      set.relu->sums[l.walk](l.block, data.x_at(), masked, centre, sums.view());
+      set.kernels->sums[l.walk][0](l.block, data.x_at(), plain.dy_at(), centre, expected.view());
+      for (Index g = 0; g < groups; ++g) {
+        EXPECT_TRUE(kernel_sets::same_number(sums.view().dy[g], expected.view().dy[g]))
+            << set.name << " length " << l.block.length;
+        EXPECT_TRUE(kernel_sets::same_number(sums.view().dy_x[g], expected.view().dy_x[g]))
+            << set.name << " length " << l.block.length;
+      }
+      for (const bool of_given : {false, true}) {
+        if (of_given) {
+          set.relu->maps[out].scale[l.walk](l.block, masked, given, data.out_at());
+          maps.normalize[l.walk][0](l.block, plain.dy_at(), given, plain.out_at());
+        } else {
+          set.relu->maps[out].gradient[l.walk](l.block, data.x_at(), masked, nullptr, formula, data.out_at());
+          maps.gradient[l.walk][0][0](l.block, data.x_at(), plain.dy_at(), nullptr, formula, plain.out_at());
+        }
+        EXPECT_TRUE(same_bits(data.out, plain.out)) << set.name << " length " << l.block.length;
+        bool all_passed = true;
+        for (Index g = 0; g < groups; ++g)
+          for (Index p = 0; p < l.block.planes; ++p)
+            for (Index i = 0; i < l.block.length; ++i) {
+              const auto at = static_cast<std::size_t>(begin + l.at(g, p, i));
+              all_passed &= passed[at] == (passes_on ? plain.dy[at] : T(-77));
+              passed[at] = T(-77);
+            }
+        EXPECT_TRUE(all_passed) << set.name << " length " << l.block.length;
+        EXPECT_TRUE(same_bits(passed, std::vector<T>(passed.size(), T(-77)))) << "nothing beside it";
+      }
+    }
+  }
 }
 
 TYPED_TEST(Kernels, AddIsTheSumOnEverySet) {
