@@ -21,20 +21,6 @@ NORMKIT_INSTANCE void backward_by_batch<NORMKIT_S>(const Executor&, const Backwa
 NORMKIT_INSTANCE void backward_by_given<NORMKIT_S>(const Executor&, const BackwardCall<NORMKIT_S>&,
                                                    std::byte*) noexcept;
 
-// With a ReLU.
-NORMKIT_INSTANCE const ReluKernels<NORMKIT_S>& relu_kernels<NORMKIT_S>() noexcept;
-NORMKIT_INSTANCE void forward_by_batch<NORMKIT_S, Rectified<NORMKIT_S>>(
-    const Executor&, const ForwardCall<NORMKIT_S, Rectified<NORMKIT_S>>&, std::byte*) noexcept;
-NORMKIT_INSTANCE void forward_by_given<NORMKIT_S, Arithmetic<NORMKIT_S>, Rectified<NORMKIT_S>>(
-    const Executor&, const StatView&, const Affine<Arithmetic<NORMKIT_S>>&, double, const Arithmetic<NORMKIT_S>*,
-    const Arithmetic<NORMKIT_S>*, const NORMKIT_S*, Rectified<NORMKIT_S>) noexcept;
-NORMKIT_INSTANCE void backward_by_batch<NORMKIT_S, Masked<NORMKIT_S>>(const Executor&,
-                                                                      const BackwardCall<NORMKIT_S, Masked<NORMKIT_S>>&,
-                                                                      std::byte*) noexcept;
-NORMKIT_INSTANCE void backward_by_given<NORMKIT_S, Masked<NORMKIT_S>>(const Executor&,
-                                                                      const BackwardCall<NORMKIT_S, Masked<NORMKIT_S>>&,
-                                                                      std::byte*) noexcept;
-
 }  // namespace normkit::detail
 
 #undef NORMKIT_S
