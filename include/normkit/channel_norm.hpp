@@ -70,7 +70,7 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
   }
 
   /// The running statistics anew, as the plain average over the batches whose forwards `pass` runs in training mode. Mode,
-  /// momentum and hold are afterwards what they were.
+  /// momentum, hold and gathering are afterwards what they were.
   /// Throws   state_error without track_running_stats, and what `pass` throws
   template <class Pass>
   void recalibrate(Pass&& pass) {

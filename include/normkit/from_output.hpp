@@ -28,10 +28,10 @@ class FromOutput : public Base {
       const Device& device, const Y& y, const DY& dy, DX&& dx, const Kept& saved, Gradients which = {}) {
     this->differentiate(device, y, dy, nullptr, dx, saved, which, [&](auto call) {
       if (!recovers(saved))
-        throw state_error(
-            std::string(Base::current_name()) +
-            ": expected |bias| of at most 16 |weight|, |weight| in [2^-24, 2^24] and statistics within the "
-            "range, to have xhat from the output");
+        throw state_error(std::string(Base::current_name()) +
+                          ": expected an output without a ReLU, |bias| of at most 16 |weight|, |weight| in [2^-24, "
+                          "2^24] and statistics within the "
+                          "range, to have xhat from the output");
       this->derived().recover(device, call, saved);
       return call;
     });
@@ -53,11 +53,11 @@ class FromOutput : public Base {
   }
 
   /// Whether backward_from_output has xhat from y: |bias| at most 16 |weight| for every parameter, |weight| between 2^-24 and
-  /// 2^24, and, once a forward has been, neither its data nor eps at an end of the range of what the tensors hold.
+  /// 2^24, and, once a forward has been, no ReLU behind it, and neither its data nor eps at an end of the range of what the tensors hold.
   bool recovers(const Saved& saved) const noexcept {
     const Affine<typename Base::Tensor::Scalar> affine = Base::current_affine();
     const Index weights = this->weight().size(), biases = this->bias().size();
-    if (weights > 0 && biases > 0 && weights != biases) return false;
+    if (saved.rectified || (weights > 0 && biases > 0 && weights != biases)) return false;
     for (Index p = 0; p < std::max(weights, biases); ++p) {
       const double stored = affine.weight ? static_cast<double>(affine.weight[p]) : 1.0;
       const double weight = std::abs(affine.weight && affine.zero_centred ? 1.0 + stored : stored);

@@ -17,7 +17,7 @@ class FusedReLU;
 class ReLUMask {
  public:
   /// Elements of the tensor that it is of.
-  Index size() const noexcept { return shape_.rank > 0 ? shape_.size() : 0; }
+  Index size() const noexcept { return shape_.rank > 0 && !bytes_.empty() ? shape_.size() : 0; }
   std::size_t bytes() const noexcept { return bytes_.size(); }
   /// Whether the element that is number `i` in memory was passed on: it was positive, or NaN.
   bool operator()(Index i) const noexcept {
@@ -45,7 +45,11 @@ class ReLUMask {
     row_ = row_of(view);
   }
   bool is_of(const detail::Shape& shape, const detail::StatView& view) const noexcept {
-    return shape_ == shape && row_ == row_of(view);
+    return !bytes_.empty() && shape_ == shape && row_ == row_of(view);  // what was moved from has no bytes
+  }
+  std::string text() const {
+    return bytes_.empty() ? "one that no forward has filled"
+                          : "one of " + shape_.text() + shape_.order() + " in runs of " + std::to_string(row_);
   }
   ConstRows rows() const noexcept { return {bytes_.data(), row_}; }
 
@@ -150,7 +154,7 @@ class FusedReLU : public Base {
   }
 
   /// backward of forward_relu: that of forward for dy where `mask` has passed its element on, and 0 elsewhere.
-  /// Throws   as backward; argument_error for a mask of another forward's
+  /// Throws   as backward; argument_error for a mask of another shape or channel axis, or that no forward has filled
   /// Else     as backward
   template <class Device, class X, class DY, class DX, std::same_as<Saved> Kept>
   requires(rectifies<Device, X, DX>() &&
@@ -235,6 +239,7 @@ class FusedReLU : public Base {
       return Rectified<S>{to, added, mask.reserve(view)};
     });
     mask.describe(shape_of(input), of);
+    saved.rectified = true;
   }
   template <Stored S, class Device, class X, class Y>
   void infer_rectified(const Device& device, const X& x, const S* added, Y& y) const {
@@ -247,7 +252,8 @@ class FusedReLU : public Base {
       this->require_input(saved);
       if (!mask.is_of(saved.shape, call.view))
         throw argument_error(std::string(Base::current_name()) + ": expected the mask of a forward of x of shape " +
-                             saved.shape.text() + ", got one of " + mask.shape_.text());
+                             saved.shape.text() + saved.shape.order() + " in runs of " +
+                             std::to_string(ReLUMask::row_of(call.view)) + ", got " + mask.text());
       return BackwardCall<S, Masked<S>>{call.view,   call.about,   call.saved,
                                         call.affine, call.x,       {call.dy, mask.rows(), passed},
                                         call.dx,     call.gradient};

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-
 #include <vector>
 
 #include <normkit/detail/kernel/kernels.hpp>

@@ -43,7 +43,8 @@ struct Saved {
   /// Where the statistics came from, so that backward differentiates what forward did, whatever the mode is by then.
   enum class Source { none, batch, running };
   Source source = Source::none;
-  bool in_place = false;  // the input is gone
+  bool in_place = false;   // the input is gone
+  bool rectified = false;  // the output is not the norm's own
   detail::About about = detail::About::mean;
   detail::Shape shape;
   detail::StatView view;           // what the statistics are of: another layer's are refused
@@ -68,6 +69,7 @@ struct Saved {
     view = of_view;
     about = of_about;
     in_place = was_in_place;
+    rectified = false;
     greatest = static_cast<double>(std::numeric_limits<S>::max());
     least = static_cast<double>(std::numeric_limits<S>::min());
   }

@@ -344,6 +344,15 @@ struct Bits {
   }
 };
 
+/// The kernels with a ReLU of a set.
+template <class T>
+const nk::ReluKernels<T>* relu_of(const kernel_sets::Set<T>& set) {
+  const auto sets = kernel_sets::all<T>();
+  std::size_t at = 0;
+  while (sets[at].name != set.name) ++at;
+  return kernel_sets::relu_kernels<T>()[at];
+}
+
 TYPED_TEST(Kernels, ARectifiedOutputIsThePlainOneWithItsMaskOnEverySet) {
   using T = TypeParam;
   for (const Layout& l : layouts())
@@ -353,11 +362,13 @@ TYPED_TEST(Kernels, ARectifiedOutputIsThePlainOneWithItsMaskOnEverySet) {
                  shift = terms<T>(groups, 4, 0), added = terms<T>(l.size, 9, 0);
       const nk::Normalization<T> formula{mean.data(), lo.data(), scale.data(), shift.data(), nullptr, nullptr, ahead};
       for (const auto& [set, out, begin] : outputs<T>()) {
+        const auto* const relu = relu_of(set);
         Data<T> data(l, begin, 0), expected = data;
         set.kernels->maps[out].normalize[l.walk][0](l.block, data.x_at(), formula, expected.out_at());
         Bits bits(l);
-        set.relu->maps[out].normalize[l.walk](l.block, data.x_at(), formula,
-                                              {data.out_at(), adds ? added.data() : nullptr, bits.rows()});
+        relu->maps(static_cast<nk::Output>(out))
+            .normalize[l.walk](l.block, data.x_at(), formula,
+                               {data.out_at(), adds ? added.data() : nullptr, bits.rows()});
         bool mask_is_right = true;
         for (Index g = 0; g < groups; ++g)
           for (Index p = 0; p < l.block.planes; ++p)
@@ -371,8 +382,9 @@ TYPED_TEST(Kernels, ARectifiedOutputIsThePlainOneWithItsMaskOnEverySet) {
         EXPECT_TRUE(mask_is_right) << set.name << " length " << l.block.length;
 
         Data<T> alone(l, begin, 0);  // without a mask
-        set.relu->maps[out].normalize[l.walk](l.block, data.x_at(), formula,
-                                              {alone.out_at(), adds ? added.data() : nullptr, {nullptr, 1}});
+        relu->maps(static_cast<nk::Output>(out))
+            .normalize[l.walk](l.block, data.x_at(), formula,
+                               {alone.out_at(), adds ? added.data() : nullptr, {nullptr, 1}});
         EXPECT_TRUE(same_bits(alone.out, expected.out)) << set.name << " length " << l.block.length;
       }
     }
@@ -391,6 +403,7 @@ TYPED_TEST(Kernels, AMaskedGradientIsThatOfWhatPassesOnEverySet) {
                                        scale.data(), nullptr,   ahead};
     const nk::Normalization<T> given{lo.data(), lo.data(), scale.data(), lo.data(), nullptr, nullptr, ahead};
     for (const auto& [set, out, begin] : outputs<T>()) {
+      const auto* const relu = relu_of(set);
       const auto& maps = set.kernels->maps[out];
       Data<T> data(l, begin, 0), plain = data;
       Bits bits(l);
@@ -403,7 +416,7 @@ TYPED_TEST(Kernels, AMaskedGradientIsThatOfWhatPassesOnEverySet) {
           data.dy_at(), {bits.bytes.data(), bits.row}, passes_on ? passed.data() + begin : nullptr};
 
       nk::PartialStore<nk::GradientSums<T>> sums, expected;
-      set.relu->sums[l.walk](l.block, data.x_at(), masked, centre, sums.view());
+      relu->sums[l.walk](l.block, data.x_at(), masked, centre, sums.view());
       set.kernels->sums[l.walk][0](l.block, data.x_at(), plain.dy_at(), centre, expected.view());
       for (Index g = 0; g < groups; ++g) {
         EXPECT_TRUE(kernel_sets::same_number(sums.view().dy[g], expected.view().dy[g]))
@@ -413,10 +426,11 @@ TYPED_TEST(Kernels, AMaskedGradientIsThatOfWhatPassesOnEverySet) {
       }
       for (const bool of_given : {false, true}) {
         if (of_given) {
-          set.relu->maps[out].scale[l.walk](l.block, masked, given, data.out_at());
+          relu->maps(static_cast<nk::Output>(out)).scale[l.walk](l.block, masked, given, data.out_at());
           maps.normalize[l.walk][0](l.block, plain.dy_at(), given, plain.out_at());
         } else {
-          set.relu->maps[out].gradient[l.walk](l.block, data.x_at(), masked, nullptr, formula, data.out_at());
+          relu->maps(static_cast<nk::Output>(out))
+              .gradient[l.walk](l.block, data.x_at(), masked, nullptr, formula, data.out_at());
           maps.gradient[l.walk][0][0](l.block, data.x_at(), plain.dy_at(), nullptr, formula, plain.out_at());
         }
         EXPECT_TRUE(same_bits(data.out, plain.out)) << set.name << " length " << l.block.length;

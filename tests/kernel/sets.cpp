@@ -15,31 +15,36 @@ namespace normkit::detail::arrays {
 
 namespace kernel_sets {
 
-template <class Table>
-const Table& wide64() {
-  return normkit::detail::wide64::table<Table>;
+template <class T>
+const normkit::detail::Kernels<T>& wide64() {
+  return normkit::detail::wide64::table<normkit::detail::Kernels<T>>;
 }
-template <class Table>
-const Table& arrays() {
-  return normkit::detail::arrays::table<Table>;
+template <class T>
+const normkit::detail::Kernels<T>& arrays() {
+  return normkit::detail::arrays::table<normkit::detail::Kernels<T>>;
+}
+template <class T>
+std::vector<const normkit::detail::ReluKernels<T>*> relu_kernels() {
+  using normkit::Isa;
+  using Table = normkit::detail::ReluKernels<T>;
+  std::vector<const Table*> tables;
+  for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512})
+    if (normkit::detail::detected_isa() >= isa) tables.push_back(&normkit::detail::table_of<Table>(isa));
+  tables.push_back(&normkit::detail::wide64::table<Table>);
+  tables.push_back(&normkit::detail::arrays::table<Table>);
+  return tables;
 }
 
-using normkit::detail::BFloat16, normkit::detail::Half, normkit::detail::Kernels, normkit::detail::ReluKernels;
-template const Kernels<float>& wide64<Kernels<float>>();
-template const Kernels<float>& arrays<Kernels<float>>();
-template const Kernels<double>& wide64<Kernels<double>>();
-template const Kernels<double>& arrays<Kernels<double>>();
-template const Kernels<Half>& wide64<Kernels<Half>>();
-template const Kernels<Half>& arrays<Kernels<Half>>();
-template const Kernels<BFloat16>& wide64<Kernels<BFloat16>>();
-template const Kernels<BFloat16>& arrays<Kernels<BFloat16>>();
-template const ReluKernels<float>& wide64<ReluKernels<float>>();
-template const ReluKernels<float>& arrays<ReluKernels<float>>();
-template const ReluKernels<double>& wide64<ReluKernels<double>>();
-template const ReluKernels<double>& arrays<ReluKernels<double>>();
-template const ReluKernels<Half>& wide64<ReluKernels<Half>>();
-template const ReluKernels<Half>& arrays<ReluKernels<Half>>();
-template const ReluKernels<BFloat16>& wide64<ReluKernels<BFloat16>>();
-template const ReluKernels<BFloat16>& arrays<ReluKernels<BFloat16>>();
+template const normkit::detail::Kernels<float>& wide64<float>();
+template const normkit::detail::Kernels<double>& wide64<double>();
+template const normkit::detail::Kernels<float>& arrays<float>();
+template const normkit::detail::Kernels<double>& arrays<double>();
+using normkit::detail::BFloat16, normkit::detail::Half;
+template const normkit::detail::Kernels<Half>& wide64<Half>();
+template const normkit::detail::Kernels<BFloat16>& wide64<BFloat16>();
+template const normkit::detail::Kernels<Half>& arrays<Half>();
+template const normkit::detail::Kernels<BFloat16>& arrays<BFloat16>();
+template std::vector<const normkit::detail::ReluKernels<float>*> relu_kernels<float>();
+template std::vector<const normkit::detail::ReluKernels<double>*> relu_kernels<double>();
 
 }  // namespace kernel_sets

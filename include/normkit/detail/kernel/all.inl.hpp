@@ -64,7 +64,8 @@ inline constexpr typename ReluKernels<S>::Maps relu_maps{
 template <class S>
 inline constexpr ReluKernels<S> table<ReluKernels<S>>{
     {&sum_gradients_runs<SumKind::plain>, &sum_gradients_lanes<SumKind::plain>},
-    {relu_maps<S, Output::cached>, relu_maps<S, Output::prefetched>, relu_maps<S, Output::streamed>},
+    relu_maps<S, Output::prefetched>,
+    relu_maps<S, Output::streamed>,
 };
 
 #include <normkit/detail/simd/end.inl.hpp>

@@ -305,10 +305,11 @@ NORMKIT_RARE void input_gradient_carefully(const Block& block, Index group, cons
   if (weight.of_scale) scale = scale * Shifted<T>::of(*weight.of_scale);
   each_element(block, group, [&](Index at, Index element) {
     const S number = dy[at];
+    const Shifted<T> xhat = normalized(value(x[at]), statistics);  // what is passed on may go in the place of x
     pass(dy, at, number);
     Shifted<T> d = Shifted<T>::of(value(number));
     if (weight.of_dy) d = d * Shifted<T>::of(weight.of_dy[weight.by == WeightBy::element ? element : 0]);
-    const Shifted<T> rest = (d + -mean.dy) + -(normalized(value(x[at]), statistics) * mean.dy_xhat);
+    const Shifted<T> rest = (d + -mean.dy) + -(xhat * mean.dy_xhat);
     Shifted<T> whole = rest * scale;
     if (added) whole = whole + Shifted<T>::of(value(added[at]));
     dx[at] = stored<S>(narrow<T>(whole.plain()));

@@ -28,7 +28,7 @@ auto* gradient_kernel(const Kernels<S>& kernel, Walk walk, Output output, const 
 }
 template <Stored S>
 auto* gradient_kernel(const Kernels<S>&, Walk walk, Output output, const Masked<S>&, WeightBy, bool) noexcept {
-  return relu_kernels<S>().maps[static_cast<int>(output)].gradient[walk];
+  return relu_kernels<S>().maps(output).gradient[walk];
 }
 
 /// The steps that all gradients share: sums of dy and dy * (x - mean) over groups. Up is a pointer, or Masked.

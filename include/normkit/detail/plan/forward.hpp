@@ -97,11 +97,11 @@ auto* normalize_kernel(const Kernels<S>& kernel, Walk walk, Output output, const
 template <Stored S>
 auto* normalize_kernel(const Kernels<S>&, Walk walk, Output output, const S*, const Rectified<S>&, bool,
                        bool) noexcept {
-  return relu_kernels<S>().maps[static_cast<int>(output)].normalize[walk];
+  return relu_kernels<S>().maps(output).normalize[walk];
 }
 template <Stored S>
 auto* normalize_kernel(const Kernels<S>&, Walk walk, Output output, const Masked<S>&, S*, bool, bool) noexcept {
-  return relu_kernels<S>().maps[static_cast<int>(output)].scale[walk];
+  return relu_kernels<S>().maps(output).scale[walk];
 }
 
 /// The part that all ways of normalizing share: from statistics to terms, and the map. X and Y are pointers, or Masked and

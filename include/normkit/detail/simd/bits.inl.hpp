@@ -90,8 +90,7 @@ struct BitWriter {
 /// At least 16 bits from number `i` on, of the lowest value first; those above are of whatever follows.
 NORMKIT_INLINE unsigned bits_from(const std::uint8_t* bytes, Index i) {
   const auto at = static_cast<std::size_t>(i);
-  std::uint32_t word;
-  std::memcpy(&word, bytes + at / 8, sizeof word);
-  if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap32(word);
+  const std::uint8_t* const from = bytes + at / 8;
+  const unsigned word = from[0] | unsigned{from[1]} << 8 | unsigned{from[2]} << 16 | unsigned{from[3]} << 24;
   return word >> at % 8;
 }
