@@ -232,13 +232,10 @@ class FusedReLU : public Base {
   }
   template <Stored S, class Device, class X, class Y>
   void forward_rectified(const Device& device, const X& x, const S* added, Y& y, ReLUMask& mask, Saved& saved) {
-    decltype(auto) input = dense(device, x);
-    StatView of;
-    this->forward_into(device, input, y, saved, [&](const StatView& view, S* to) {
-      of = view;
+    this->forward_into(device, x, y, saved, [&](const StatView& view, S* to) {
       return Rectified<S>{to, added, mask.reserve(view)};
     });
-    mask.describe(shape_of(input), of);
+    mask.describe(saved.shape, saved.view);
     saved.rectified = true;
   }
   template <Stored S, class Device, class X, class Y>

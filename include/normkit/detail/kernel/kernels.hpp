@@ -37,6 +37,7 @@ namespace normkit::detail::scalar {
 #include <normkit/detail/simd/groups.inl.hpp>
 #include <normkit/detail/kernel/chan.inl.hpp>
 #include <normkit/detail/kernel/careful.inl.hpp>
+#include <normkit/detail/kernel/careful_gradients.inl.hpp>
 #include <normkit/detail/kernel/statistics.inl.hpp>
 #include <normkit/detail/kernel/one_by_one.inl.hpp>
 #include <normkit/detail/kernel/results.inl.hpp>
