@@ -134,6 +134,27 @@ class Steps : public ::testing::Test {};
 using Scalars = ::testing::Types<float, double>;
 TYPED_TEST_SUITE(Steps, Scalars);
 
+TYPED_TEST(Steps, NeighboursBecomeOneFromLeftToRight) {
+  using T = TypeParam;
+  const nk::Steps<T>& one_by_one = kernel_sets::all<T>().front().kernels->steps;
+  for (const int period : {0, 1, 5, 37})
+    for (const Index each : {1, 2, 3, 16}) {
+      const Index groups = 7;
+      State<T> alone(groups * each, 3, period), merged(groups, 4, period);
+      for (Index g = 0; g < groups; ++g) {
+        nk::copy(1, alone.sums(g * each), merged.sums(g));
+        for (Index m = 1; m < each; ++m) one_by_one.merge_sums(1, merged.sums(g), alone.sums(g * each + m));
+      }
+      for (const auto& set : kernel_sets::all<T>()) {
+        State<T> from(groups * each, 3, period), into(groups, 4, period);
+        set.kernels->steps.merge_neighbours(groups, each, from.sums(0), into.sums(0));
+        const std::string what = set.name + ", " + std::to_string(each) + " each, period " + std::to_string(period);
+        expect_same(into, merged, what);
+        expect_same(from, alone, what);
+      }
+    }
+}
+
 TYPED_TEST(Steps, GiveNeighboursTheBitsThatEachGetsAlone) {
   using T = TypeParam;
   const nk::Steps<T>& one_by_one = kernel_sets::all<T>().front().kernels->steps;

@@ -50,8 +50,8 @@ inline constexpr Kernels<S> table<Kernels<S>>{
       &sum_gradients_lanes<SumKind::dual>}},
     {maps<S, Output::cached>, maps<S, Output::prefetched>, maps<S, Output::streamed>},
     &one_plus,
-    {&merge_moments, &average_moments, &merge_sums, &weigh_sums, &scale_sums, &statistics_of, &statistics_from,
-     &statistics_from, &scale_of, &gradient_means, &update_running, &add_gradients},
+    {&merge_moments, &average_moments, &merge_sums, &merge_neighbours, &weigh_sums, &scale_sums, &statistics_of,
+     &statistics_from, &statistics_from, &scale_of, &gradient_means, &update_running, &add_gradients},
 };
 
 template <class S, Output Out>

@@ -160,37 +160,65 @@ NORMKIT_INLINE void sum_columns(const Block& block, const S* x, const T* pivot, 
   for (Index r = 0; r < block.planes; r += rows_at_once) {
     sums.x = x + r * block.plane_stride;
     sums.rows = least(rows_at_once, block.planes - r);
-    each_column<T>(block.groups, sums);
+    each_column<T>(block.groups * block.length, sums);
   }
 }
 
+/// What each group has, for all of its columns.
+template <class T>
+NORMKIT_INLINE const T* spread_columns(const Block& block, const T* of_groups, T* room) {
+  if (block.length == 1) return of_groups;
+  for (Index g = 0; g < block.groups; ++g)
+    for (Index i = 0; i < block.length; ++i) room[g * block.length + i] = of_groups[g];
+  return room;
+}
+
+/// Neighbouring columns become the sums of those of each group, `length` of them, halves onto halves.
+template <class T>
+NORMKIT_INLINE void fold_columns(const Block& block, T* sums) {
+  NORMKIT_EXACT
+  if (block.length == 1) return;
+  for (Index g = 0; g < block.groups; ++g) {
+    T* const own = sums + g * block.length;
+    for (Index left = block.length; left > 1;) {
+      const Index half = (left + 1) / 2;
+      for (Index i = half; i < left; ++i) own[i - half] = own[i - half] + own[i];
+      left = half;
+    }
+    sums[g] = own[0];
+  }
+}
+
+/// The groups of a block lie side by side, each with `length` columns.
 template <class S, class T = Arithmetic<S>>
 void moments_lanes(const Block& block, const S* x, Moments<T> out) noexcept {
   NORMKIT_EXACT
   T pivot[max_groups], mean[max_groups], sum[max_groups], squares[max_groups];
-  const T n = static_cast<T>(block.planes);
-  for (Index c = 0; c < block.groups; ++c) {
-    pivot[c] = value(x[c]);
-    sum[c] = T(0);
-  }
-  sum_columns<About::mean>(block, x, pivot, sum);
-  for (Index c = 0; c < block.groups; ++c) {
-    mean[c] = pivot[c] + sum[c] / n;
-    sum[c] = squares[c] = T(0);
-  }
-  ColumnSquares<S, T> second{x, 0, block.plane_stride, block.planes * block.plane_stride, mean, sum, squares};
+  const Index columns = block.groups * block.length;
+  const T n = static_cast<T>(block.elements());
+  for (Index g = 0; g < block.groups; ++g) mean[g] = value(x[g * block.group_stride]);
+  for (Index c = 0; c < columns; ++c) sum[c] = T(0);
+  sum_columns<About::mean>(block, x, spread_columns(block, mean, pivot), sum);
+  fold_columns(block, sum);
+  for (Index g = 0; g < block.groups; ++g) mean[g] = mean[g] + sum[g] / n;
+  const T* const about = spread_columns(block, mean, pivot);
+  for (Index c = 0; c < columns; ++c) sum[c] = squares[c] = T(0);
+  ColumnSquares<S, T> second{x, 0, block.plane_stride, block.planes * block.plane_stride, about, sum, squares};
   for (Index r = 0; r < block.planes; r += rows_at_once) {
     second.x = x + r * block.plane_stride;
     second.rows = least(rows_at_once, block.planes - r);
-    each_column<T>(block.groups, second);
+    each_column<T>(columns, second);
   }
+  fold_columns(block, sum);
+  fold_columns(block, squares);
   each_group<T>(block.groups, CentreMoments<S>{block, x, mean, sum, squares, out});
 }
 
 template <class S, class T = Arithmetic<S>>
 void squares_lanes(const Block& block, const S* x, Moments<T> out) noexcept {
   T squares[max_groups];
-  for (Index c = 0; c < block.groups; ++c) squares[c] = T(0);
+  for (Index c = 0; c < block.groups * block.length; ++c) squares[c] = T(0);
   sum_columns<About::zero>(block, x, static_cast<const T*>(nullptr), squares);
+  fold_columns(block, squares);
   each_group<T>(block.groups, TakeSquares<S>{block, x, squares, out});
 }

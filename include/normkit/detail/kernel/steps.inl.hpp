@@ -37,6 +37,18 @@ void merge_sums(Index groups, GradientSums<T> into, GradientSums<T> other) noexc
   each_group<T>(groups, MergeSums<T>{into, other});
 }
 
+/// Of `from`, `each` neighbouring groups become one, from left to right.
+template <class T>
+void merge_neighbours(Index groups, Index each, GradientSums<T> from, GradientSums<T> into) noexcept {
+  for (Index g = 0; g < groups; ++g) {
+    copy(1, from.from(g * each), into.from(g));
+    for (Index m = 1; m < each; ++m) {
+      const MergeSums<T> step{into.from(g), from.from(g * each + m)};
+      if (!ordinarily<One<T>>(step, 0)) scalar::carefully(step, 0);
+    }
+  }
+}
+
 /// Sums of dy and of dy * (x - mean), times a weight for each group.
 template <class T>
 void weigh_sums(Index groups, GradientSums<T> sums, const T* weight) noexcept {

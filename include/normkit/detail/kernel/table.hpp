@@ -25,6 +25,7 @@ struct Steps {
   void (*merge_moments)(Index groups, Moments<T> into, Index count, Moments<T> other, Index more) noexcept;
   void (*average_moments)(Index groups, Moments<T> into, Index count, Moments<T> other) noexcept;
   void (*merge_sums)(Index groups, GradientSums<T> into, GradientSums<T> other) noexcept;
+  void (*merge_neighbours)(Index groups, Index each, GradientSums<T> from, GradientSums<T> into) noexcept;
   void (*weigh_sums)(Index groups, GradientSums<T>, const T* weight) noexcept;
   void (*scale_sums)(Index groups, GradientSums<T>, const double* rstd) noexcept;
   void (*statistics_of)(Index groups, Moments<T>, Index n, double eps, Statistics<T> out) noexcept;

@@ -26,12 +26,12 @@ class Cut {
   static constexpr Index chunk_elements = 65536;  // what is worth handing to a thread, about 10 us
 
   const StatView& view() const noexcept { return view_; }
-  Walk walk() const noexcept { return view_.inner > 1 ? runs : lanes; }
+  Walk walk() const noexcept { return walk_; }
   /// Elements that are written one after the other.
   Index run() const noexcept { return run_; }
 
  protected:
-  explicit Cut(const StatView& view) noexcept : view_(view) {}
+  Cut(const StatView& view, Walk walk) noexcept : view_(view), walk_(walk) {}
 
   static constexpr Index min(Index a, Index b) noexcept { return a < b ? a : b; }
   static constexpr Index max(Index a, Index b) noexcept { return a < b ? b : a; }
@@ -51,7 +51,13 @@ class Cut {
             plane * view_.inner + start};
   }
 
+  /// As memory has it: runs, where a group has any.
+  static Walk walk_of(const StatView& view) noexcept { return view.inner > 1 ? runs : lanes; }
+  /// Neighbouring elements of a row that are walked across.
+  Index columns() const noexcept { return view_.kept * view_.inner; }
+
   StatView view_;
+  Walk walk_;
   Index run_ = 1;
 };
 
@@ -69,8 +75,12 @@ class Plan : public Cut {
   static constexpr Index block_elements = 4096;
 
   /// Tiles of a multiple of `unit` groups, of which a tile can have at least one, and of `most` groups at most.
-  explicit Plan(const StatView& view, Index unit = 1, Index most = max_groups) noexcept : Cut(view) {
-    if (walk() == runs && view.inner >= block_elements) {
+  explicit Plan(const StatView& view, Index unit = 1, Index most = max_groups) noexcept
+      : Plan(view, walk_of(view), unit, most) {}
+
+  /// Walked so: groups of short runs across lanes as well, each of which is then one of several for its group.
+  Plan(const StatView& view, Walk walk, Index unit = 1, Index most = max_groups) noexcept : Cut(view, walk) {
+    if (walk == runs && view.inner >= block_elements) {
       segments_ = ceil_div(view.inner, block_elements);
       // Even segments of whole cache lines: no block of a few elements at the end.
       segment_ = ceil_div(ceil_div(view.inner, segments_), 64) * 64;
@@ -78,20 +88,21 @@ class Plan : public Cut {
       planes_ = 1;
     } else {
       segment_ = view.inner;
-      planes_ = view.outer == 1 ? 1 : walk() == runs ? run_planes(view.inner) : lane_rows(view.kept);
+      planes_ = view.outer == 1 ? 1 : walk == runs ? run_planes(view.inner) : lane_rows(columns());
     }
     if (planes_ > view.outer) planes_ = view.outer;
     blocks_ = planes_ == view.outer ? segments_ : ceil_div(view.outer, planes_) * segments_;
     if (blocks_ > 1) {  // a short row would notice the divisions
-      const Index across = walk() == runs ? 1 : min(view.kept, chunk_columns);
+      const Index across = walk == runs ? 1 : max(1, min(columns(), chunk_columns) / view.inner);
       blocks_per_chunk_ = max(ceil_div(chunk_elements, planes_ * segment_ * across), ceil_div(blocks_, max_chunks));
       chunks_ = ceil_div(blocks_, blocks_per_chunk_);
     }
-    tile_ = walk() == lanes ? most : power_of_two(clamp(run_elements() / view.count(), 1, run_groups));
+    tile_ =
+        walk == lanes ? max(1, most / view.inner) : power_of_two(clamp(run_elements() / view.count(), 1, run_groups));
     part_ = tile_;
     if (unit > 1) tile_ = max(unit, tile_ / unit * unit);
     tiles_per_slab_ = tile_ < view.kept ? ceil_div(view.kept, tile_) : 1;
-    run_ = walk() == runs ? segment_ : min(view.kept, tile_);
+    run_ = walk == runs ? segment_ : min(view.kept, tile_) * view.inner;
   }
 
   Index tiles() const noexcept { return view_.slabs * tiles_per_slab_; }
@@ -183,7 +194,7 @@ class Plan : public Cut {
 /// threads have some, and of so many of each group that they are worth its coefficients. It decides nothing but speed.
 class Pieces : public Cut {
  public:
-  Pieces(const StatView& view, Index threads) noexcept : Cut(view) {
+  Pieces(const StatView& view, Index threads) noexcept : Cut(view, walk_of(view)) {
     const Index elements = clamp(view.size() / (4 * threads), chunk_elements, 4 * chunk_elements);
     const Index most = min(view.kept, walk() == lanes ? piece_groups : min(piece_groups, elements / least_elements));
     groups_ = walk() == lanes ? most : clamp(elements / view.inner, 1, most);

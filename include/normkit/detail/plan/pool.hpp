@@ -1,14 +1,41 @@
 #pragma once
 
+#include <algorithm>
+
 #include <normkit/detail/plan/reduce.hpp>
 
-// Groups that share a statistic, as the channels of a GroupNorm's group do within one sample. Each is reduced on its own,
-// since each has its own parameters; then those of a pool are merged from left to right, and all of them go on with what
-// came out. `Channels` says which they are.
+// Pools: groups that share a statistic, as the channels of a GroupNorm's group do within one sample. `Channels` says which
+// they are. Where pools are groups of a view of their own (StatView::joined) they may be reduced as such. Else, and where
+// each group's own sums are asked for, groups are reduced alone and then merged, from left to right. What is worked out for
+// a pool is spread over its groups, which go on with parameters of their own.
 namespace normkit::detail {
 
-/// The groups from a multiple of this on are `run` pools.
-inline Index pool_unit(const Channels& c) noexcept { return c.pooled * c.run; }
+/// Pools that are done together: of `units` neighbouring units, or of one the `width` pools from `base` on.
+struct PoolSet {
+  Index base, units, width;  // base: the number of the first group
+  Index pools() const noexcept { return units * width; }
+};
+
+/// Which of a set's pools the groups of a tile are of: `unit` groups of the next `width` pools, and so on.
+struct Members {
+  Index unit, width;
+
+  Index pool_of(Index group) const noexcept { return group / unit * width + group % unit % width; }
+  template <class T>
+  void spread(Index groups, const T* of_pools, T* out) const noexcept {
+    for (Index g = 0; g < groups; of_pools += width) {
+      const Index end = groups - g < unit ? groups : g + unit;
+      if (width == 1)
+        for (const T of_pool = *of_pools; g < end;) out[g++] = of_pool;
+      else
+        for (; g < end; g += width) std::copy_n(of_pools, end - g < width ? end - g : width, out + g);
+    }
+  }
+};
+
+/// The groups from a multiple of this on are `pool_width` pools.
+inline Index pool_unit(const Channels& c) noexcept { return c.pooled == 1 ? 1 : c.pooled * c.run; }
+inline Index pool_width(const Channels& c) noexcept { return c.pooled == 1 ? 1 : c.run; }
 
 /// Whether tiles can be made of whole pools.
 inline bool tiles_hold_pools(const StatView& view) noexcept {
@@ -16,9 +43,33 @@ inline bool tiles_hold_pools(const StatView& view) noexcept {
   return unit <= max_groups && view.kept % unit == 0;
 }
 
-/// A plan for it.
-inline Plan pool_plan(const StatView& view) noexcept {
+/// A plan for groups, of whole pools where tiles can hold them.
+inline Plan member_plan(const StatView& view) noexcept {
   return tiles_hold_pools(view) ? Plan(view, pool_unit(view.channels)) : Plan(view);
+}
+
+/// A plan for pools, where they are groups of a view. Short runs that do not follow each other in memory are walked across.
+inline Plan joined_plan(const StatView& view) noexcept {
+  const StatView joined = view.joined();
+  const bool side_by_side = view.inner == 1 && joined.outer > 1 && joined.inner <= max_groups;
+  return Plan(joined, side_by_side || joined.inner == 1 ? lanes : runs);
+}
+
+/// Calls each(tile, members, first of a pool's groups, how many) for the groups of a set in tiles, in order.
+template <class Each>
+void each_piece(const Plan& plan, const PoolSet& set, const Each& each) noexcept {
+  const Channels& c = plan.view().channels;
+  const Index unit = pool_unit(c), groups = set.units * unit;
+  if (set.width == pool_width(c)) {
+    const Tile whole = plan.groups_at(set.base, groups < max_groups ? groups : max_groups);
+    if (whole.groups == groups) return each(whole, Members{unit, set.width}, Index(0), c.pooled);
+  }
+  const Index most = set.width == c.run ? max_groups / set.width : 1;
+  for (Index m = 0, some = 0; m < c.pooled; m += some) {
+    const Tile tile = plan.groups_at(set.base + m * c.run, (c.pooled - m < most ? c.pooled - m : most) * set.width);
+    some = tile.groups / set.width;  // of neighbours in one slab
+    each(tile, Members{max_groups, set.width}, m, some);
+  }
 }
 
 /// All groups of a tile, each on its own.
@@ -28,62 +79,76 @@ void reduce_groups(const Plan& plan, const Op& op, const Tile& tile, typename Op
     const Index left = tile.groups - g;
     reduce_tile(plan, op, plan.groups_at(tile.first + g, left < plan.part() ? left : plan.part()), all.from(g));
   }
-  op.prepare(tile, all);
 }
 
-/// All pools of a tile of whole ones.
+/// The pools of a set, from their groups.
 template <Pools Op>
-void pool_tile(const Plan& plan, const Op& op, const Tile& tile, typename Op::Partial all) noexcept {
-  const Channels& c = plan.view().channels;
-  const Index count = plan.view().count();
-  reduce_groups(plan, op, tile, all);
-  if (c.pooled == 1) return;
-  for (Index base = 0; base < tile.groups; base += pool_unit(c)) {
-    const typename Op::Partial into = all.from(base);
-    for (Index m = 1; m < c.pooled; ++m) op.merge(c.run, into, m * count, into.from(m * c.run), count);
-    for (Index m = 1; m < c.pooled; ++m) copy(c.run, into, into.from(m * c.run));
-  }
+void reduce_set(const Plan& plan, const Op& op, const PoolSet& set, typename Op::Partial all) noexcept {
+  PartialStore<typename Op::Partial> store;
+  const typename Op::Partial own = store.view();
+  each_piece(plan, set, [&](const Tile& tile, const Members& members, Index first, Index some) noexcept {
+    reduce_groups(plan, op, tile, own);
+    op.prepare(tile, own);
+    const Index count = plan.view().count(), pooled = plan.view().channels.pooled;
+    if (pooled == 1) return copy(tile.groups, own, all);
+    if constexpr (requires { op.merge_neighbours(set.units, some, own, all); })
+      if (set.width == 1 && some == pooled) return op.merge_neighbours(set.units, some, own, all);
+    for (Index unit = 0, pool = 0; pool < set.pools(); unit += members.unit, pool += set.width)
+      for (Index m = 0; m < some; ++m) {
+        const typename Op::Partial more = own.from(unit + m * set.width);
+        if (first + m == 0)
+          copy(set.width, more, all.from(pool));
+        else
+          op.merge(set.width, all.from(pool), (first + m) * count, more, count);
+      }
+  });
 }
 
-/// Neighbouring pools that no tile holds, `width` of them from group `base` on: reduced in pieces, then mapped in pieces.
+/// What follows when the pools of a set have been reduced; `plan` is of groups.
 template <Pools Op>
-void run_pools(const Plan& plan, const Op& op, Index base, Index width) noexcept {
-  using Partial = typename Op::Partial;
-  const Channels& c = plan.view().channels;
-  const Index count = plan.view().count(), members = width == c.run ? max_groups / width : 1;
-  const auto piece = [&](Index member) noexcept {
-    const Index left = c.pooled - member;
-    return plan.groups_at(base + member * c.run, (left < members ? left : members) * width);
-  };
-  PartialStore<Partial> all_store, piece_store;
-  const Partial all = all_store.view(), some = piece_store.view();
-  for (Index m = 0; m < c.pooled;) {
-    const Tile tile = piece(m);
-    reduce_groups(plan, op, tile, some);
-    for (Index g = 0; g < tile.groups; g += width, ++m) {
-      if (m == 0)
-        copy(width, some, all);
-      else
-        op.merge(width, all, m * count, some.from(g), count);
-    }
+void finish_set(const Plan& plan, const Op& op, const PoolSet& set, typename Op::Partial all, Index ahead) noexcept {
+  typename Op::Shared shared;
+  op.share(set, all, shared);
+  each_piece(plan, set, [&](const Tile& tile, const Members& members, Index, Index) noexcept {
+    typename Op::Coefficients coefficients;
+    op.coefficients(tile, members, shared, coefficients);
+    map_blocks(plan, op, tile, 0, plan.blocks(), coefficients, ahead);
+  });
+}
+
+/// A tile of whole pools, of groups or of the joined view.
+template <Pools Op>
+void pool_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) noexcept {
+  const Channels& c = op.groups().view().channels;
+  const Index unit = pool_unit(c), most = unit < max_groups ? max_groups / unit : 1;
+  PartialStore<typename Op::Partial> store;
+  const typename Op::Partial all = store.view();
+  if (&plan == &op.groups()) {
+    const PoolSet set{tile.first, tile.groups / unit, pool_width(c)};
+    reduce_set(plan, op, set, all);
+    return finish_set(plan, op, set, all, ahead);
   }
-  for (Index m = 0; m < c.pooled;) {
-    const Tile tile = piece(m);
-    for (Index g = 0; g < tile.groups; g += width, ++m) copy(width, all, some.from(g));
-    finish_tile(plan, op, tile, some, 0);
+  reduce_tile(plan, op, tile, all);
+  for (Index p = 0, units = 0; p < tile.groups; p += units) {
+    const Index left = tile.groups - p, base = (tile.first + p) * unit;
+    const Index in_slab = op.groups().groups_at(base, (left < most ? left : most) * unit).groups / unit;
+    units = in_slab > 1 ? in_slab : 1;
+    finish_set(op.groups(), op, {base, units, 1}, all.from(p), ahead);
   }
 }
 
-/// Tiles of whole pools, or where none holds a pool, pool by pool. Both give the same bits.
+/// Tiles of whole pools, or where none holds a pool, sets of neighbouring pools. Both give the same bits.
 template <Pools Op>
 void run_by_pool(const Plan& plan, const Op& op, const Executor& execute) noexcept {
-  const StatView& view = plan.view();
-  if (tiles_hold_pools(view)) return run_by_tile(plan, op, execute);
-  const Index run = view.channels.run, unit = pool_unit(view.channels);
-  const Index width = run < max_groups ? run : max_groups, parts = ceil_div(run, width);
-  execute(view.stats() / unit * parts, [&](Index number) noexcept {
-    const Index first = number % parts * width, left = run - first;
-    run_pools(plan, op, number / parts * unit + first, left < width ? left : width);
+  if (&plan != &op.groups() || tiles_hold_pools(plan.view())) return run_by_tile(plan, op, execute);
+  const Channels& c = plan.view().channels;
+  const Index width = c.run < max_groups ? c.run : max_groups, parts = ceil_div(c.run, width);
+  execute(plan.view().stats() / pool_unit(c) * parts, [&](Index number) noexcept {
+    const Index first = number % parts * width, left = c.run - first;
+    const PoolSet set{number / parts * pool_unit(c) + first, 1, left < width ? left : width};
+    PartialStore<typename Op::Partial> store;
+    reduce_set(plan, op, set, store.view());
+    finish_set(plan, op, set, store.view(), 0);
     publish(op);
   });
 }

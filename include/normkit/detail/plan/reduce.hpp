@@ -13,7 +13,12 @@
 //   commit(tile, Partial, Coefficients)       side effects, once for each tile: statistics, gradients of parameters
 //   map(tile, block, Coefficients, ahead)     the output of one block; what is `ahead` elements on is read next
 //   output                                    whether that goes into the caches
-//   prepare(tile, Partial)                    where groups share statistics: what is done to each before (pool.hpp)
+// One whose groups share statistics (pool.hpp) has in the place of commit and coefficients:
+//   groups()                                  the plan of its groups; another's are whole pools
+//   prepare(tile, Partial)                    what is done to each group before they are merged
+//   merge_neighbours(groups, each, from, into)   if there is one: the same for pools of neighbouring groups at once
+//   Shared, share(set, Partial, Shared out)   from the partial results of pools, what their groups share; side effects
+//   coefficients(tile, members, Shared, out)  the coefficients of groups; side effects
 // An operation without a reduction has no Partial, one without an output no map.
 namespace normkit::detail {
 
@@ -32,11 +37,11 @@ concept MapsBlocks = requires(const Op& op, const Tile& tile, const TileBlock& b
 
 /// An operation whose groups may share statistics (pool.hpp).
 template <class Op>
-concept Pools = Reduces<Op> && requires(const Op& op, const Tile& tile, typename Op::Partial all) {
-  op.prepare(tile, all);
+concept Pools = Reduces<Op> && requires(const Op& op) {
+  op.groups();
 };
 template <Pools Op>
-void pool_tile(const Plan& plan, const Op& op, const Tile& tile, typename Op::Partial all) noexcept;
+void pool_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) noexcept;
 
 /// Blocks [begin, end) of a tile, merged from left to right. Returns the number of elements of each group.
 template <Reduces Op>
@@ -95,24 +100,19 @@ void publish(const Op& op) noexcept {
   if (output_of(op) == Output::streamed) store_fence();
 }
 
-/// What follows when a tile has been reduced.
-template <class Op>
-void finish_tile(const Plan& plan, const Op& op, const Tile& tile, typename Op::Partial all, Index ahead) noexcept {
-  typename Op::Coefficients coefficients;
-  op.coefficients(tile, all, coefficients);
-  op.commit(tile, all, coefficients);
-  map_blocks(plan, op, tile, 0, plan.blocks(), coefficients, ahead);
-}
-
 /// One tile whole: read, reduced and mapped while it is in cache.
 template <class Op>
 void run_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) noexcept {
   PartialStore<typename Op::Partial> store;
-  if constexpr (Pools<Op>)
-    pool_tile(plan, op, tile, store.view());
-  else
-    reduce_tile(plan, op, tile, store.view());
-  finish_tile(plan, op, tile, store.view(), ahead);
+  typename Op::Coefficients coefficients;
+  reduce_tile(plan, op, tile, store.view());
+  op.coefficients(tile, store.view(), coefficients);
+  op.commit(tile, store.view(), coefficients);
+  map_blocks(plan, op, tile, 0, plan.blocks(), coefficients, ahead);
+}
+template <Pools Op>
+void run_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) noexcept {
+  pool_tile(plan, op, tile, ahead);
 }
 
 /// Each tile by one thread, some of them at a time.

@@ -42,13 +42,13 @@ struct Addends {
 template <Stored S>
 void forward_by_pool(const Executor& execute, const ForwardCall<S>& call, std::byte* memory) noexcept {
   using T = Arithmetic<S>;
-  const Plan plan = pool_plan(call.view);
-  const Kernels<S>& kernel = kernels<S>();
   const StatView& view = call.view;
+  const Plan members = member_plan(view), plan = view.joins() ? joined_plan(view) : members;
+  const Kernels<S>& kernel = kernels<S>();
   const Moments<T> measured = call.running.mean ? PartialStore<Moments<T>>::in(memory, view.stats()) : Moments<T>{};
-  const NormalizeByPool<S> op{{{kernel, plan, call.affine, call.x, call.y}, call.about, call.eps, call.saved, {}},
-                              measured};
-  run_by_pool(plan, op, execute);
+  const NormalizeByPool<S> op{
+      {kernel, members, call.affine, call.x, call.y}, members, plan.walk(), call.about, call.eps, call.saved, measured};
+  run_by_pool(view.joins() ? plan : members, op, execute);
   if (!call.running.mean) return;
   fold_samples(view, measured, [&](Index groups, Moments<T> into, Index samples, Moments<T> more) noexcept {
     kernel.steps.average_moments(groups, into, samples, more);
@@ -157,7 +157,7 @@ struct BackwardCall {
 template <Stored S>
 void backward_by_pool(const Executor& execute, const BackwardCall<S>& call, std::byte* memory) noexcept {
   using T = Arithmetic<S>;
-  const Plan plan = pool_plan(call.view);
+  const Plan plan = member_plan(call.view);
   const Kernels<S>& kernel = kernels<S>();
   using Sums = GradientSums<T>;
   const Sums summed = call.gradient ? PartialStore<Sums>::in(memory, call.view.stats()) : Sums{};

@@ -44,6 +44,14 @@ struct StatView {
     return v;
   }
 
+  /// Whether the groups that share stand side by side, and each such pool in the order of memory: then `joined` exists.
+  bool joins() const noexcept { return channels.run == 1 || channels.pooled == 1; }
+  /// The view whose groups are whole pools.
+  StatView joined() const noexcept {
+    const Index pooled = channels.pooled;
+    return pooled == 1 ? *this : StatView{slabs, outer, kept / pooled, pooled * inner}.canonical();
+  }
+
   /// The view of one statistic for each channel, over all samples.
   StatView by_channel() const noexcept {
     const Channels& c = channels;
