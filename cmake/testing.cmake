@@ -11,8 +11,10 @@ target_compile_definitions(normkit_test_options INTERFACE EIGEN_USE_THREADS=
 
 # Eigen's tensors and GoogleTest take seconds to parse, and the kernels to compile: once for all tests.
 file(CONFIGURE OUTPUT precompiled.cpp CONTENT "// The owner of the tests' precompiled header.\n")
-file(CONFIGURE OUTPUT instances.cpp CONTENT "#include <normkit/instances.hpp>\n")
-file(CONFIGURE OUTPUT instances_16bit.cpp CONTENT "#include <normkit/instances_16bit.hpp>\n")
+foreach(header IN ITEMS instances instances_16bit) # twice, as tests/headers has the others
+  set(include "#include <normkit/${header}.hpp>\n")
+  file(CONFIGURE OUTPUT ${header}.cpp CONTENT "${include}${include}")
+endforeach()
 set(instances "${CMAKE_CURRENT_BINARY_DIR}/instances.cpp" "${CMAKE_CURRENT_BINARY_DIR}/instances_16bit.cpp")
 set(sets "${PROJECT_SOURCE_DIR}/tests/kernel/sets.cpp")
 add_library(normkit_precompiled OBJECT "${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp" ${instances} ${sets})

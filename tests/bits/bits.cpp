@@ -1,11 +1,13 @@
 // The bits of every case, compared with the committed list. A program of its own, without a test framework, so that it can
 // be built by any compiler at any optimization level and for any machine.
-//   bits LIST           compares, on every number of threads, instruction set and alignment
+//   bits LIST           compares, on every instruction set and alignment, and on 1 to 64 threads
+//   bits LIST THREADS   the same on that number of threads alone, for an emulated machine, which takes minutes for each
 //   bits --print        prints the list
 #define EIGEN_USE_THREADS
 #include "bits/cases.hpp"
 
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 
@@ -53,7 +55,7 @@ void compare_rows_alone() {
   }
 }
 
-int compare(const char* path) {
+int compare(const char* path, const std::vector<int>& all_threads) {
   const auto list = read_list(path);
   const auto cases = bits::all_cases();
   if (list.size() != cases.size()) {
@@ -73,7 +75,7 @@ int compare(const char* path) {
     for (const bits::Case& c : cases)
       for (const Eigen::Index shift : {0, 1, 3}) expect(expected(c), c.hash(nullptr, shift), c.name, name_of(cap));
   }
-  for (const int threads : {1, 2, 3, 8, 64}) {
+  for (const int threads : all_threads) {
     Eigen::ThreadPool pool(threads);
     const Eigen::ThreadPoolDevice device(&pool, threads);
     for (const bits::Case& c : cases)
@@ -88,8 +90,9 @@ int compare(const char* path) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 2) return std::puts("usage: bits LIST | --print"), 2;
-  if (std::strcmp(arguments[1], "--print") != 0) return compare(arguments[1]);
+  if (count != 2 && count != 3) return std::puts("usage: bits LIST [THREADS] | --print"), 2;
+  if (count == 3) return compare(arguments[1], {std::atoi(arguments[2])});
+  if (std::strcmp(arguments[1], "--print") != 0) return compare(arguments[1], {1, 2, 3, 8, 64});
   for (const bits::Case& c : bits::all_cases())
     std::printf("%s %s\n", c.name.c_str(), text_of(c.hash(nullptr, 0)).c_str());
 }
