@@ -199,8 +199,7 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
     const bool moves = this->is_training() && options_.track_running_stats && !held_;
     by_batch ? require_batch(view) : require_running_var(name(), running_.var.data(), num_features_);
     if (moves) require_counter(running_.num_batches_tracked);
-    const bool needs_memory = by_batch && (moves || !view.channels.count);
-    std::byte* const memory = needs_memory ? this->workspace_.reserve(forward_bytes<S>(view)) : nullptr;
+    std::byte* const memory = by_batch ? this->workspace_.reserve(forward_bytes<S>(view, moves)) : nullptr;
     const Statistics<T> sink = saved.resize(by_batch ? view.stats() : num_features_);
     saved.source = by_batch ? Saved::Source::batch : Saved::Source::running;
     if (by_batch) {

@@ -41,11 +41,8 @@ class GroupNorm : public detail::Layer<GroupNorm<T>, T, 1, Eigen::ColMajor> {
 
   Index num_groups() const noexcept { return num_groups_; }
   Index num_channels() const noexcept { return num_channels_; }
+  double eps() const noexcept { return options_.eps; }
   const GroupNormOptions& options() const noexcept { return options_; }
-
-  /// A GroupNorm has no state beside its parameters.
-  ShortList<Buffer<T>, 1> buffers() { return {}; }
-  ShortList<Buffer<const T>, 1> buffers() const { return {}; }
 
   /// As in PyTorch; what PyTorch does not have is shown where it is not the default.
   friend std::ostream& operator<<(std::ostream& out, const GroupNorm& norm) {
@@ -81,21 +78,8 @@ class GroupNorm : public detail::Layer<GroupNorm<T>, T, 1, Eigen::ColMajor> {
     this->require_parameters({num_channels_});
     return detail::make_channel_view(shape, axis, num_channels_ / num_groups_);
   }
-  void require_evaluation() const noexcept {}  // the same in training
-
   detail::Affine<T> affine() const noexcept {
     return {this->data_or_null(this->weight()), this->data_or_null(this->bias())};
-  }
-
-  template <detail::Stored S>
-  void normalize(const detail::Executor& execute, const detail::StatView& view, const S* x, S* y, Saved& saved) {
-    const detail::Statistics<T> sink = saved.resize(view.stats());
-    saved.source = Saved::Source::batch;
-    detail::forward_by_batch<S>(execute, {view, Base::about, options_.eps, affine(), x, y, sink}, nullptr);
-  }
-  template <detail::Stored S>
-  void infer_view(const detail::Executor& execute, const detail::StatView& view, const S* x, S* y) const {
-    detail::forward_by_batch<S>(execute, {view, Base::about, options_.eps, affine(), x, y}, nullptr);
   }
 
   GroupNormOptions options_;

@@ -132,12 +132,19 @@ class HigherDerivatives : public Base {
     const S *x, *v, *dy;
   };
 
+  /// What goes with a parameter, if it is given.
+  template <class Parameter>
+  static void require_like_parameter(const char* name, const Parameter& parameter, const Parameter* given) {
+    if (given)
+      require_extents<Parameter::NumDimensions>(Base::current_name(), name, parameter.dimensions(),
+                                                given->dimensions());
+  }
   template <Stored S, class Device>
   void differentiate_twice(const Device& device, const StatView& view, const Saved& saved, const Directions& directions,
                            const Inputs<S>& in, S* y_v, S* x_grad, T* weight_grad) {
     this->require_input(saved);
-    this->require_like_parameter("direction of weight", this->weight(), directions.weight);
-    this->require_like_parameter("direction of bias", this->bias(), directions.bias);
+    require_like_parameter("direction of weight", this->weight(), directions.weight);
+    require_like_parameter("direction of bias", this->bias(), directions.bias);
     if (view.size() == 0) return;
     const auto data = [](const auto* tensor) { return tensor ? tensor->data() : nullptr; };
     const Affine<T> affine = this->current_affine();

@@ -11,10 +11,12 @@ namespace normkit::detail {
 ///   static constexpr bool fits(rank, layout)      which tensors it takes, known at compile time
 ///   static std::string_view name()                for messages
 ///   StatView view_of(const Shape&) const          checks a shape against the layer; throws
+///   Affine<T> affine() const, double eps() const  weight and bias as the kernels take them
+/// and, where not as below, the same in evaluation and with no state beside parameters:
+///   static constexpr About about                  what squares are taken about
 ///   normalize(executor, view, x, y, Saved&)       forward of a view that is not empty; what can fail comes first
 ///   infer_view(executor, view, x, y) const        forward of evaluation, nothing kept
-///   Affine<T> affine() const                      weight and bias as the kernels take them
-///   static constexpr About about                  what squares are taken about, if not the mean
+///   buffers(), require_evaluation()
 template <class Derived, Scalar T, int Rank, int Layout>
 class Layer : public LayerState<T, Rank, Layout> {
   using State = LayerState<T, Rank, Layout>;
@@ -120,6 +122,9 @@ class Layer : public LayerState<T, Rank, Layout> {
     backward(Eigen::DefaultDevice(), x, dy, dx, this->saved_, which);
   }
 
+  ShortList<Buffer<T>, 1> buffers() { return {}; }
+  ShortList<Buffer<const T>, 1> buffers() const { return {}; }
+
   /// The layer as a functor for Eigen's customOp, `y = x.customOp(norm.op())`: infer inside an expression. It refers to
   /// the layer, which must outlive it.
   /// Throws   state_error for a BatchNorm in training
@@ -133,13 +138,25 @@ class Layer : public LayerState<T, Rank, Layout> {
 
   using State::State;
 
+  template <Stored S>
+  void normalize(const Executor& execute, const StatView& view, const S* x, S* y, Saved& saved) {
+    std::byte* const memory = this->workspace_.reserve(forward_bytes<S>(view, false));
+    const Statistics<T> sink = saved.resize(view.stats());
+    saved.source = Saved::Source::batch;
+    forward_by_batch<S>(execute, {view, Derived::about, derived().eps(), derived().affine(), x, y, sink}, memory);
+  }
+  template <Stored S>
+  void infer_view(const Executor& execute, const StatView& view, const S* x, S* y) const {
+    forward_by_batch<S>(execute, {view, Derived::about, derived().eps(), derived().affine(), x, y}, nullptr);
+  }
+  void require_evaluation() const noexcept {}
+
   /// forward and infer, `destination` being what kernels have in the place of a pointer to y.
   template <class Device, class X, class Y, class Destination>
   void forward_into(const Device& device, const X& x, Y& y, Saved& saved, const Destination& destination) {
     decltype(auto) input = dense(device, x);
     const Shape shape = checked_shape(input);
-    const StatView view = derived().view_of(shape);
-    check_output(shape, "x", elements(input), "y", y);
+    const StatView view = checked_view(shape, input, y);
     const auto to = destination(view, elements(y));
     if (view.size() > 0) {
       derived().normalize(executor_for(device, view.size()), view, elements(input), to, saved);
@@ -152,9 +169,7 @@ class Layer : public LayerState<T, Rank, Layout> {
   template <class Device, class X, class Y, class Destination>
   void infer_into(const Device& device, const X& x, Y& y, const Destination& destination) const {
     decltype(auto) input = dense(device, x);
-    const Shape shape = checked_shape(input);
-    const StatView view = derived().view_of(shape);
-    check_output(shape, "x", elements(input), "y", y);
+    const StatView view = checked_view(checked_shape(input), input, y);
     const auto to = destination(view, elements(y));
     if (view.size() > 0) derived().infer_view(executor_for(device, view.size()), view, elements(input), to);
   }
@@ -239,14 +254,15 @@ class Layer : public LayerState<T, Rank, Layout> {
       throw argument_error(std::string(derived().name()) + ": expected " + name + " apart from " + other_name +
                            ", got the same memory for both");
   }
-  /// What goes with a parameter, if it is given.
-  void require_like_parameter(const char* name, const Tensor& parameter, const Tensor* given) const {
-    if (given)
-      require_extents<static_cast<std::size_t>(Rank)>(derived().name(), name, parameter.dimensions(),
-                                                      given->dimensions());
-  }
   /// The view of a tensor of that shape, which the layer takes. Throws.
   StatView checked_view(const Shape& shape) const { return derived().view_of(shape); }
+  /// The same of x of that shape, which y is to be like. Throws.
+  template <class X, class Y>
+  StatView checked_view(const Shape& shape, const X& x, Y& y) const {
+    const StatView view = derived().view_of(shape);
+    check_output(shape, "x", elements(x), "y", y);
+    return view;
+  }
   /// That a forward of this layer, of a tensor of that shape and of that view, has filled `saved`. Throws.
   void require_saved(const Shape& shape, const StatView& view, const Saved& saved) const {
     saved.require(

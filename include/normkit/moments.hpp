@@ -44,7 +44,8 @@ template <class Device, Stored S, class Result>
 void measure_on(const Device& device, const StatView& view, const S* x, Result* mean, Result* var) {
   const Executor execute = executor_for(device, view.size());
   Workspace workspace;
-  measure_moments(execute, view, x, mean, var, workspace.reserve(execute.threads() > 1 ? forward_bytes<S>(view) : 0));
+  measure_moments(execute, view, x, mean, var,
+                  workspace.reserve(execute.threads() > 1 ? forward_bytes<S>(view, false) : 0));
 }
 
 inline std::array<bool, max_rank> axis_set(const Shape& shape, std::span<const Index> axes) {

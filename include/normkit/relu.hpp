@@ -64,15 +64,6 @@ namespace detail {
 /// and whose channels do not share statistics.
 template <class Base>
 class FusedReLU : public Base {
-  /// Tensors of one call, inputs like x and outputs.
-  template <class Device, class X, class... Y>
-  static constexpr bool rectifies() {
-    if constexpr (Base::template is_device<Device>)
-      return (Base::template takes<X, Y>() && ...);
-    else
-      return false;
-  }
-
  public:
   using typename Base::Saved;
 
@@ -83,20 +74,22 @@ class FusedReLU : public Base {
   /// Threads  as forward
   /// Throws   as forward; y, mask and the state untouched
   template <class Device, class X, class Y>
-  requires(rectifies<Device, X, Y>()) void forward_relu(const Device& device, const X& x, Y&& y, ReLUMask& mask,
-                                                        Saved& saved) {
+  requires(takes_call<Base, Device, X, Y>()) void forward_relu(const Device& device, const X& x, Y&& y, ReLUMask& mask,
+                                                               Saved& saved) {
     forward_rectified<StoredOf<X>>(device, x, nullptr, y, mask, saved);
   }
   template <class Device, class X, class Y>
-  requires(rectifies<Device, X, Y>()) void forward_relu(const Device& device, const X& x, Y&& y, ReLUMask& mask) {
+  requires(takes_call<Base, Device, X, Y>()) void forward_relu(const Device& device, const X& x, Y&& y,
+                                                               ReLUMask& mask) {
     forward_relu(device, x, y, mask, this->saved_);
   }
   template <class X, class Y>
-  requires(rectifies<Eigen::DefaultDevice, X, Y>()) void forward_relu(const X& x, Y&& y, ReLUMask& mask, Saved& saved) {
+  requires(takes_call<Base, Eigen::DefaultDevice, X, Y>()) void forward_relu(const X& x, Y&& y, ReLUMask& mask,
+                                                                             Saved& saved) {
     forward_relu(Eigen::DefaultDevice(), x, y, mask, saved);
   }
   template <class X, class Y>
-  requires(rectifies<Eigen::DefaultDevice, X, Y>()) void forward_relu(const X& x, Y&& y, ReLUMask& mask) {
+  requires(takes_call<Base, Eigen::DefaultDevice, X, Y>()) void forward_relu(const X& x, Y&& y, ReLUMask& mask) {
     forward_relu(Eigen::DefaultDevice(), x, y, mask, this->saved_);
   }
 
@@ -105,51 +98,51 @@ class FusedReLU : public Base {
   /// Memory   y may be x (then there is no backward) or residual, or lie apart from both
   /// Else     as forward_relu
   template <class Device, class X, class R, class Y>
-  requires(rectifies<Device, X, Y>() && SameKind<X, R>) void forward_add_relu(const Device& device, const X& x,
-                                                                              const R& residual, Y&& y, ReLUMask& mask,
-                                                                              Saved& saved) {
+  requires(takes_call<Base, Device, X, Y>() && SameKind<X, R>) void forward_add_relu(const Device& device, const X& x,
+                                                                                     const R& residual, Y&& y,
+                                                                                     ReLUMask& mask, Saved& saved) {
     decltype(auto) added = dense(device, residual);
     decltype(auto) input = dense(device, x);
     check_added(input, added, y);
     forward_rectified<StoredOf<X>>(device, input, elements(added), y, mask, saved);
   }
   template <class Device, class X, class R, class Y>
-  requires(rectifies<Device, X, Y>() && SameKind<X, R>) void forward_add_relu(const Device& device, const X& x,
-                                                                              const R& residual, Y&& y,
-                                                                              ReLUMask& mask) {
+  requires(takes_call<Base, Device, X, Y>() && SameKind<X, R>) void forward_add_relu(const Device& device, const X& x,
+                                                                                     const R& residual, Y&& y,
+                                                                                     ReLUMask& mask) {
     forward_add_relu(device, x, residual, y, mask, this->saved_);
   }
   template <class X, class R, class Y>
-  requires(rectifies<Eigen::DefaultDevice, X, Y>() &&
+  requires(takes_call<Base, Eigen::DefaultDevice, X, Y>() &&
            SameKind<X, R>) void forward_add_relu(const X& x, const R& residual, Y&& y, ReLUMask& mask, Saved& saved) {
     forward_add_relu(Eigen::DefaultDevice(), x, residual, y, mask, saved);
   }
   template <class X, class R, class Y>
-  requires(rectifies<Eigen::DefaultDevice, X, Y>() &&
+  requires(takes_call<Base, Eigen::DefaultDevice, X, Y>() &&
            SameKind<X, R>) void forward_add_relu(const X& x, const R& residual, Y&& y, ReLUMask& mask) {
     forward_add_relu(Eigen::DefaultDevice(), x, residual, y, mask, this->saved_);
   }
 
   /// The same with the forward of evaluation, keeping nothing. Const and lock-free, as infer.
   template <class Device, class X, class Y>
-  requires(rectifies<Device, X, Y>()) void infer_relu(const Device& device, const X& x, Y&& y) const {
+  requires(takes_call<Base, Device, X, Y>()) void infer_relu(const Device& device, const X& x, Y&& y) const {
     infer_rectified<StoredOf<X>>(device, x, nullptr, y);
   }
   template <class X, class Y>
-  requires(rectifies<Eigen::DefaultDevice, X, Y>()) void infer_relu(const X& x, Y&& y) const {
+  requires(takes_call<Base, Eigen::DefaultDevice, X, Y>()) void infer_relu(const X& x, Y&& y) const {
     infer_relu(Eigen::DefaultDevice(), x, y);
   }
   template <class Device, class X, class R, class Y>
-  requires(rectifies<Device, X, Y>() && SameKind<X, R>) void infer_add_relu(const Device& device, const X& x,
-                                                                            const R& residual, Y&& y) const {
+  requires(takes_call<Base, Device, X, Y>() && SameKind<X, R>) void infer_add_relu(const Device& device, const X& x,
+                                                                                   const R& residual, Y&& y) const {
     decltype(auto) added = dense(device, residual);
     decltype(auto) input = dense(device, x);
     check_added(input, added, y);
     infer_rectified<StoredOf<X>>(device, input, elements(added), y);
   }
   template <class X, class R, class Y>
-  requires(rectifies<Eigen::DefaultDevice, X, Y>() && SameKind<X, R>) void infer_add_relu(const X& x, const R& residual,
-                                                                                          Y&& y) const {
+  requires(takes_call<Base, Eigen::DefaultDevice, X, Y>() &&
+           SameKind<X, R>) void infer_add_relu(const X& x, const R& residual, Y&& y) const {
     infer_add_relu(Eigen::DefaultDevice(), x, residual, y);
   }
 
@@ -157,25 +150,25 @@ class FusedReLU : public Base {
   /// Throws   as backward; argument_error for a mask of another shape or channel axis, or that no forward has filled
   /// Else     as backward
   template <class Device, class X, class DY, class DX, std::same_as<Saved> Kept>
-  requires(rectifies<Device, X, DX>() &&
+  requires(takes_call<Base, Device, X, DX>() &&
            SameKind<X, DY>) void backward_relu(const Device& device, const X& x, const DY& dy, const ReLUMask& mask,
                                                DX&& dx, const Kept& saved, Gradients which = {}) {
     differentiate_rectified<StoredOf<X>>(device, x, dy, mask, dx, nullptr, saved, which);
   }
   template <class Device, class X, class DY, class DX>
-  requires(rectifies<Device, X, DX>() && SameKind<X, DY>) void backward_relu(const Device& device, const X& x,
-                                                                             const DY& dy, const ReLUMask& mask,
-                                                                             DX&& dx, Gradients which = {}) {
+  requires(takes_call<Base, Device, X, DX>() && SameKind<X, DY>) void backward_relu(const Device& device, const X& x,
+                                                                                    const DY& dy, const ReLUMask& mask,
+                                                                                    DX&& dx, Gradients which = {}) {
     backward_relu(device, x, dy, mask, dx, this->saved_, which);
   }
   template <class X, class DY, class DX, std::same_as<Saved> Kept>
-  requires(rectifies<Eigen::DefaultDevice, X, DX>() &&
+  requires(takes_call<Base, Eigen::DefaultDevice, X, DX>() &&
            SameKind<X, DY>) void backward_relu(const X& x, const DY& dy, const ReLUMask& mask, DX&& dx,
                                                const Kept& saved, Gradients which = {}) {
     backward_relu(Eigen::DefaultDevice(), x, dy, mask, dx, saved, which);
   }
   template <class X, class DY, class DX>
-  requires(rectifies<Eigen::DefaultDevice, X, DX>() &&
+  requires(takes_call<Base, Eigen::DefaultDevice, X, DX>() &&
            SameKind<X, DY>) void backward_relu(const X& x, const DY& dy, const ReLUMask& mask, DX&& dx,
                                                Gradients which = {}) {
     backward_relu(Eigen::DefaultDevice(), x, dy, mask, dx, this->saved_, which);
@@ -186,7 +179,7 @@ class FusedReLU : public Base {
   /// Memory   dx and dresidual may each be x or dy, but not the same
   /// Else     as backward_relu
   template <class Device, class X, class DY, class DX, class DR, std::same_as<Saved> Kept>
-  requires(rectifies<Device, X, DX, DR>() &&
+  requires(takes_call<Base, Device, X, DX, DR>() &&
            SameKind<X, DY>) void backward_add_relu(const Device& device, const X& x, const DY& dy, const ReLUMask& mask,
                                                    DX&& dx, DR&& dresidual, const Kept& saved, Gradients which = {}) {
     decltype(auto) input = dense(device, x);
@@ -202,19 +195,19 @@ class FusedReLU : public Base {
                                          saved, which);
   }
   template <class Device, class X, class DY, class DX, class DR>
-  requires(rectifies<Device, X, DX, DR>() &&
+  requires(takes_call<Base, Device, X, DX, DR>() &&
            SameKind<X, DY>) void backward_add_relu(const Device& device, const X& x, const DY& dy, const ReLUMask& mask,
                                                    DX&& dx, DR&& dresidual, Gradients which = {}) {
     backward_add_relu(device, x, dy, mask, dx, dresidual, this->saved_, which);
   }
   template <class X, class DY, class DX, class DR, std::same_as<Saved> Kept>
-  requires(rectifies<Eigen::DefaultDevice, X, DX, DR>() &&
+  requires(takes_call<Base, Eigen::DefaultDevice, X, DX, DR>() &&
            SameKind<X, DY>) void backward_add_relu(const X& x, const DY& dy, const ReLUMask& mask, DX&& dx,
                                                    DR&& dresidual, const Kept& saved, Gradients which = {}) {
     backward_add_relu(Eigen::DefaultDevice(), x, dy, mask, dx, dresidual, saved, which);
   }
   template <class X, class DY, class DX, class DR>
-  requires(rectifies<Eigen::DefaultDevice, X, DX, DR>() &&
+  requires(takes_call<Base, Eigen::DefaultDevice, X, DX, DR>() &&
            SameKind<X, DY>) void backward_add_relu(const X& x, const DY& dy, const ReLUMask& mask, DX&& dx,
                                                    DR&& dresidual, Gradients which = {}) {
     backward_add_relu(Eigen::DefaultDevice(), x, dy, mask, dx, dresidual, this->saved_, which);

@@ -16,10 +16,7 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
   /// Tensors of one forward_add, or of its backward.
   template <class Device, class X, class R, class... Y>
   static constexpr bool adds() {
-    if constexpr (Base::template is_device<Device> && SameKind<X, R>)
-      return (Base::template takes<X, Y>() && ...);
-    else
-      return false;
+    return SameKind<X, R> && takes_call<Base, Device, X, Y...>();
   }
 
  public:
@@ -38,9 +35,8 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
     decltype(auto) first = dense(device, x);
     decltype(auto) second = dense(device, residual);
     const Shape shape = this->checked_shape(first);
-    const StatView view = view_of(shape);
-    check_sum(shape, first, second, sum, y);
-    std::byte* const memory = this->workspace_.reserve(view.size() > 0 ? forward_bytes<StoredOf<X>>(view) : 0);
+    const StatView view = checked_sum_view(shape, first, second, sum, y);
+    std::byte* const memory = this->workspace_.reserve(view.size() > 0 ? forward_bytes<StoredOf<X>>(view, false) : 0);
     const Statistics<T> sink = saved.resize(view.stats());
     if (view.size() > 0) normalize_sum(device, view, first, second, sum, y, sink, memory);
     saved.source = Saved::Source::batch;
@@ -69,8 +65,7 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
     decltype(auto) first = dense(device, x);
     decltype(auto) second = dense(device, residual);
     const Shape shape = this->checked_shape(first);
-    const StatView view = view_of(shape);
-    check_sum(shape, first, second, sum, y);
+    const StatView view = checked_sum_view(shape, first, second, sum, y);
     if (view.size() > 0) normalize_sum(device, view, first, second, sum, y, Statistics<T>{}, nullptr);
   }
   template <class X, class R, class Sum, class Y>
@@ -113,9 +108,6 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
 
   const NormalizedShape& normalized_shape() const noexcept { return normalized_shape_; }
   double eps() const noexcept { return eps_; }
-
-  ShortList<Buffer<T>, 1> buffers() { return {}; }
-  ShortList<Buffer<const T>, 1> buffers() const { return {}; }
 
  protected:
   /// `axis` is the first normalized one, negative from the end; none: the last axes.
@@ -185,32 +177,20 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
     this->require_parameters(normalized_shape_);
     return *make_view(shape, first, Rank, false);
   }
-  void require_evaluation() const noexcept {}
-
   Affine<T> affine() const noexcept {
     return {this->data_or_null(this->weight()), this->data_or_null(this->bias()), true, zero_centred_};
   }
 
-  template <Stored S>
-  void normalize(const Executor& execute, const StatView& view, const S* x, S* y, Saved& saved) {
-    std::byte* const memory = this->workspace_.reserve(forward_bytes<S>(view));
-    const Statistics<T> sink = saved.resize(view.stats());
-    saved.source = Saved::Source::batch;
-    forward_by_batch<S>(execute, {view, Derived::about, eps_, affine(), x, y, sink}, memory);
-  }
-  template <Stored S>
-  void infer_view(const Executor& execute, const StatView& view, const S* x, S* y) const {
-    forward_by_batch<S>(execute, {view, Derived::about, eps_, affine(), x, y}, nullptr);
-  }
-
   template <class X, class R, class Sum, class Y>
-  void check_sum(const Shape& shape, const X& x, const R& residual, Sum& sum, Y& y) const {
+  StatView checked_sum_view(const Shape& shape, const X& x, const R& residual, Sum& sum, Y& y) const {
+    const StatView view = view_of(shape);
     require_same_shape(Derived::name(), "residual", shape, shape_of(residual));
     this->check_output(shape, "x", elements(x), "sum", sum);
     this->check_output(shape, "residual", elements(residual), "sum", sum);
     this->check_output(shape, "x", elements(x), "y", y);
     this->check_output(shape, "residual", elements(residual), "y", y);
     this->require_apart(shape, "sum", elements(sum), "y", y);
+    return view;
   }
   template <class Device, class X, class R, class Sum, class Y>
   void normalize_sum(const Device& device, const StatView& view, const X& x, const R& residual, Sum& sum, Y& y,

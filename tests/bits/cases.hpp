@@ -165,6 +165,8 @@ void add_cases(std::vector<Case>& cases) {
     add_case<2, row>(cases, "rms_norm", RMSNorm<T>(40009), {3, 40009}, data);
     add_case<3, row>(cases, "instance_norm", InstanceNorm<T>(3, {.affine = true, .track_running_stats = true}),
                      {2, 3, 40009}, data);
+    add_case<3, row>(cases, "group_norm", GroupNorm<T>(2, 6), {2, 6, 7001}, data);
+    add_case<3, row>(cases, "group_norm_channels_last", GroupNorm<T>(2, 10, {.channel_axis = -1}), {2, 7001, 10}, data);
   }
   for (const Data data : {Data::tiny, Data::huge})  // the ends of the range in many blocks
     add_case<2, row>(cases, "batch_norm", BatchNorm<T>(2), {40001, 2}, data);

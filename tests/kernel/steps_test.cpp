@@ -127,6 +127,9 @@ void all_steps(const nk::Steps<T>& steps, State<T>& a, State<T>& b, Index g, Ind
   b.any |= steps.scale_of(count, b.statistics(g), nullptr, nullptr, &b.scale[i], b.marks(g));
   steps.statistics_from_wide(count, &b.given_mean[i], &b.given_var[i], 0.0, b.statistics(g));
   steps.add_gradients(count, b.sums(g), nullptr, &b.weight[i], nullptr);
+  steps.average_moments(count, b.moments(g), 3, a.moments(g));
+  steps.weigh_sums(count, b.sums(g), &a.scale[i]);
+  steps.scale_sums(count, a.sums(g), b.statistics(g).rstd);
 }
 
 template <class T>

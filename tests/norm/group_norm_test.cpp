@@ -208,20 +208,28 @@ TYPED_TEST(GroupNormOracle, EvaluationOfInstancesByRunningStatistics) {
               Statistics::running);
 }
 
-/// dy * weight leaves the range of T where dx does not, and the sums over the group are exactly 0.
+/// dy * weight leaves the range of T where dx does not, and the sums over the group are exactly 0: weights that are extreme,
+/// and weights that are ordinary beside an extreme dy.
 TYPED_TEST(GroupNormOracle, LargeAndSmallWeights) {
   using T = typename TypeParam::Scalar;
   typename TypeParam::template Tensor<3> x(1, 1, 4), dy(1, 1, 4);
-  const T step = std::is_same_v<T, float> ? T(0x1p48) : T(0x1p400);
-  for (Index i = 0; i < 4; ++i) x(0, 0, i) = static_cast<T>(i + 1) * step;
-  for (const double power : {65.0, -76.0}) {
-    const T large = static_cast<T>(std::exp2(std::is_same_v<T, float> ? power : 8 * power));
-    for (Index i = 0; i < 4; ++i) dy(0, 0, i) = i == 0 || i == 3 ? large : -large;
-    InstanceNorm<T> norm(1, {.affine = true});
-    norm.weight()(0) = large;
+  const auto power_of = [](int power) { return std::ldexp(T(1), std::is_same_v<T, float> ? power : 8 * power); };
+  struct Powers {
+    int x, dy, weight;
+  };
+  for (const Powers& powers : {Powers{48, 65, 65}, Powers{48, -76, -76}, Powers{48, 120, 10}, Powers{48, 115, 16},
+                               Powers{-30, -120, -16}, Powers{-30, -120, -24}, Powers{-30, -118, 10}}) {
+    SCOPED_TRACE(powers.weight);
+    const T size = T(1.2345678) * power_of(powers.dy), weight = T(1.7654321) * power_of(powers.weight);
+    for (Index i = 0; i < 4; ++i) {
+      x(0, 0, i) = static_cast<T>(i + 1) * power_of(powers.x);
+      dy(0, 0, i) = i == 0 || i == 3 ? size : -size;
+    }
+    InstanceNorm<T> norm(1, {.eps = 0, .affine = true});
+    norm.weight()(0) = weight;
     this->check(norm, x, 1, 1);
-    GroupNorm<T> group(1, 1);
-    group.weight()(0) = large;
+    GroupNorm<T> group(1, 1, {.eps = 0});
+    group.weight()(0) = weight;
     auto y = x, dx = x;
     group.forward(this->where_.device, x, y);
     const Grouping g = reference::per_channel_group({1, 1, 4}, 1, 1);

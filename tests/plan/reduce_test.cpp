@@ -84,11 +84,10 @@ Gradients<T> differentiate(const nk::StatView& view, const Result<T>& saved, con
                                        rstd.data(),
                                        false,
                                        {result.dweight.data(), result.dbias.data()}};
-  const nk::GradientByBatch<T> op{{nk::kernels<T>(), plan, statistics, x.data(), dy.data()},
+  const nk::GradientByBatch<T> op{{{nk::kernels<T>(), plan, statistics, x.data(), dy.data()}, result.dx.data()},
                                   nk::About::mean,
                                   {weight.data(), nullptr, true},
-                                  {},
-                                  result.dx.data()};
+                                  {}};
   run(dual, sums, plan, op);
   return result;
 }

@@ -31,7 +31,8 @@
 //   running  |(1-m) old| + m |new|,                          7  as var; the update is made one precision up and stored
 //              mean|x| as |new| for the mean                    once
 //
-// A sum in the precision of T is at most 8 terms of a column and then 8 such sums, or at most 128 terms (256 of double)
+// A sum in the precision of T is at most 8 terms of a column and then 8 such sums (and then up to 1024 columns of a group, by
+// halves), or at most 128 terms (256 of double)
 // in each of up to 32 lanes and then the lanes; what is longer is cut, and merged one precision up. Roundings have
 // either sign and act on sums that are still growing: 2 * 8 of them together are near 2 * sqrt(8) / 2 = 3, and those of
 // many lanes average out to less. Within y and dx a sum stands under a square root, or is one of many terms, and counts

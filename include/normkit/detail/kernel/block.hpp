@@ -8,7 +8,8 @@ namespace normkit::detail {
 /// A block of `groups` neighbouring groups, each of which shares one statistic. Its elements are `planes` runs of
 /// `length` contiguous elements; the element i of plane p of group g lies at
 ///     g * group_stride + p * plane_stride + i,   and is number   p * plane_elements + i   of its group,
-/// counted from the start of the block. `_runs` kernels walk along a run, `_lanes` kernels (length 1) across groups.
+/// counted from the start of the block. `_runs` kernels walk along a run, `_lanes` kernels across
+/// groups, which have length 1, or in reductions a run of neighbouring columns each.
 struct Block {
   Index groups, group_stride;
   Index planes, plane_stride, plane_elements;

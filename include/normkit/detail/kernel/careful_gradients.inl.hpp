@@ -73,6 +73,10 @@ struct CarefulWeight {
   const T* of_dy;
   WeightBy by;
   const T* of_scale;
+
+  CarefulWeight from(Index group) const {
+    return {of_dy && by == WeightBy::group ? of_dy + group : of_dy, by, of_scale ? of_scale + group : nullptr};
+  }
 };
 
 /// dx of one group of a block from statistics of the batch; `added` is null where nothing is.

@@ -59,25 +59,67 @@ struct SumsOfGradient {
   }
 };
 
-/// The gradient of the input where its own statistics were used, and those of parameters that go by group:
-///   dx = rstd * weight * (dy - mean(dy) - xhat * mean(dy * xhat)),  dweight += sum(dy * xhat),  dbias += sum(dy)
-/// A weight by element multiplies dy first. dx may be null, and so may what is added to it.
+/// What the gradient of the input needs of the groups of one tile, on the stack.
+template <Scalar T>
+struct GradientCoefficients {
+  T mean_dy[max_groups], slope[max_groups], scale[max_groups];
+  scalar::CarefulMeans<T> kept[max_groups];
+  bool careful[max_groups], any_careful;
+};
+
+/// What all gradients of an input share that come from its own statistics. dx may be null, and so may what is added to it.
 template <Stored S, class Up = const S*>
-struct GradientByBatch : SumsOfGradient<S, Up> {
+struct GradientMap : SumsOfGradient<S, Up> {
   using typename SumsOfGradient<S, Up>::T;
   using typename SumsOfGradient<S, Up>::Partial;
-  struct Coefficients {
-    T mean_dy[max_groups], slope[max_groups], scale[max_groups];
-    scalar::CarefulMeans<T> kept[max_groups];
-    bool careful[max_groups], any_careful;
-  };
+
+  S* dx;
+  const S* added = nullptr;  // to dx
+  Output output = output_for(this->plan, this->dy, dx, this->x, added);
+
+ protected:
+  /// From the sums over groups, or pools, of `count` elements each; the weight is the scale's.
+  void take_means(Index groups, Partial sums, Index count, SavedStatistics<T> statistics, const T* weight,
+                  GradientCoefficients<T>& out) const noexcept {
+    const Steps<T>& steps = this->kernel.steps;
+    out.any_careful = steps.scale_of(groups, statistics, weight, nullptr, out.scale, out.careful);
+    out.any_careful |=
+        steps.gradient_means(groups, sums, count, statistics, out.mean_dy, out.slope, out.kept, out.careful);
+  }
+  void map_block(const Tile& tile, const TileBlock& at, const GradientCoefficients<T>& c,
+                 const scalar::CarefulWeight<T>& weight, Index ahead) const noexcept {
+    const Index offset = tile.offset + at.offset;
+    const SavedStatistics<T> statistics = this->saved.from(tile.first);
+    auto* const gradient = gradient_kernel(this->kernel, this->plan.walk(), output, this->dy,
+                                           weight.of_dy ? weight.by : WeightBy::none, added);
+    const auto some = [&](Index from, Index count) noexcept {
+      const Index start = offset + from * at.block.group_stride;
+      gradient(at.block.some(count), this->x + start, this->dy + start, added ? added + start : nullptr,
+               {statistics.mean + from, statistics.mean_lo + from, c.mean_dy + from, c.slope + from, c.scale + from,
+                weight.from(from).of_dy, ahead},
+               dx + start);
+    };
+    if (!c.any_careful) return some(0, tile.groups);
+    in_parts(c.careful, tile.groups, some, [&](Index g) noexcept {
+      scalar::input_gradient_carefully<S>(at.block, g, this->x + offset, this->dy + offset,
+                                          added ? added + offset : nullptr, statistics.from(g), c.kept[g],
+                                          weight.from(g), dx + offset);
+    });
+  }
+};
+
+/// The gradient of the input where its own statistics were used, and those of parameters that go by group:
+///   dx = rstd * weight * (dy - mean(dy) - xhat * mean(dy * xhat)),  dweight += sum(dy * xhat),  dbias += sum(dy)
+/// A weight by element multiplies dy first.
+template <Stored S, class Up = const S*>
+struct GradientByBatch : GradientMap<S, Up> {
+  using typename GradientMap<S, Up>::T;
+  using typename GradientMap<S, Up>::Partial;
+  using Coefficients = GradientCoefficients<T>;
 
   About about;
   Affine<T> affine;
   ParameterSink<T> by_group;
-  S* dx;
-  const S* added = nullptr;  // to dx
-  Output output = output_for(this->plan, this->dy, dx, this->x, added);
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
     const BlockWeights<T> weight(this->kernel, affine, at);
@@ -85,11 +127,8 @@ struct GradientByBatch : SumsOfGradient<S, Up> {
                        weight, false, into);
   }
   void coefficients(const Tile& tile, Partial sums, Coefficients& out) const noexcept {
-    const SavedStatistics<T> statistics = this->saved.from(tile.first);
-    const T* const weight = affine.by_element ? nullptr : affine.weight_at(tile.first);
-    out.any_careful = this->kernel.steps.scale_of(tile.groups, statistics, weight, nullptr, out.scale, out.careful);
-    out.any_careful |= this->kernel.steps.gradient_means(tile.groups, sums, this->plan.view().count(), statistics,
-                                                         out.mean_dy, out.slope, out.kept, out.careful);
+    this->take_means(tile.groups, sums, this->plan.view().count(), this->saved.from(tile.first),
+                     affine.by_element ? nullptr : affine.weight_at(tile.first), out);
     if (about == About::zero)  // no mean was subtracted, so none is missing
       for (Index g = 0; g < tile.groups; ++g) {
         out.mean_dy[g] = T(0);
@@ -103,27 +142,10 @@ struct GradientByBatch : SumsOfGradient<S, Up> {
                                        by_group.bias ? by_group.bias + tile.first : nullptr);
   }
   void map(const Tile& tile, const TileBlock& at, const Coefficients& c, Index ahead) const noexcept {
-    if (!dx) return;
-    const Index offset = tile.offset + at.offset;
-    const SavedStatistics<T> statistics = this->saved.from(tile.first);
+    if (!this->dx) return;
     const BlockWeights<T> weights(this->kernel, affine, at);
-    const T* const weight = weights;
-    auto* const gradient = gradient_kernel(this->kernel, this->plan.walk(), output, this->dy,
-                                           weight ? WeightBy::element : WeightBy::none, added);
-    const auto some = [&](Index from, Index count) noexcept {
-      const Index start = offset + from * at.block.group_stride;
-      gradient(at.block.some(count), this->x + start, this->dy + start, added ? added + start : nullptr,
-               {statistics.mean + from, statistics.mean_lo + from, c.mean_dy + from, c.slope + from, c.scale + from,
-                weight, ahead},
-               dx + start);
-    };
-    if (!c.any_careful) return some(0, tile.groups);
-    in_parts(c.careful, tile.groups, some, [&](Index g) noexcept {
-      scalar::input_gradient_carefully<S>(
-          at.block, g, this->x + offset, this->dy + offset, added ? added + offset : nullptr, statistics.from(g),
-          c.kept[g], {weight, WeightBy::element, affine.by_element ? nullptr : affine.weight_at(tile.first + g)},
-          dx + offset);
-    });
+    this->map_block(tile, at, c,
+                    {weights, WeightBy::element, affine.by_element ? nullptr : affine.weight_at(tile.first)}, ahead);
   }
 };
 

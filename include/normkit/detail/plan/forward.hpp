@@ -197,7 +197,7 @@ struct NormalizeByBatch : NormalizeMap<S, const S*, Y> {
     this->kernel.steps.merge_moments(groups, into, count, other, more);
   }
   void coefficients(const Tile& tile, Partial moments, Coefficients& out) const noexcept {
-    this->kernel.steps.statistics_of(tile.groups, moments, this->cut.view().pool_count(), eps, out.statistics());
+    this->kernel.steps.statistics_of(tile.groups, moments, this->cut.view().count(), eps, out.statistics());
     this->scale(tile, out);
   }
   void commit(const Tile& tile, Partial moments, const Coefficients& c) const noexcept {

@@ -4,7 +4,7 @@
 namespace normkit::detail {
 
 NORMKIT_INSTANCE const Kernels<NORMKIT_S>& kernels<NORMKIT_S>(Isa) noexcept;
-NORMKIT_INSTANCE std::size_t forward_bytes<NORMKIT_S>(const StatView&) noexcept;
+NORMKIT_INSTANCE std::size_t forward_bytes<NORMKIT_S>(const StatView&, bool) noexcept;
 NORMKIT_INSTANCE std::size_t backward_bytes<NORMKIT_S>(const StatView&, bool) noexcept;
 NORMKIT_INSTANCE void forward_by_batch<NORMKIT_S>(const Executor&, const ForwardCall<NORMKIT_S>&, std::byte*) noexcept;
 NORMKIT_INSTANCE void forward_of_sum<NORMKIT_S>(const Executor&, const ForwardCall<NORMKIT_S>&,

@@ -71,14 +71,14 @@ class Plan : public Cut {
 
   static constexpr Index max_chunks = 64;  // bounds the scratch: 64 partial results for each statistic
 
-  /// The most elements that a block has of each group.
+  /// The most elements that a block has of each group, but where runs are walked across.
   static constexpr Index block_elements = 4096;
 
   /// Tiles of a multiple of `unit` groups, of which a tile can have at least one, and of `most` groups at most.
   explicit Plan(const StatView& view, Index unit = 1, Index most = max_groups) noexcept
       : Plan(view, walk_of(view), unit, most) {}
 
-  /// Walked so: groups of short runs across lanes as well, each of which is then one of several for its group.
+  /// Walked so: across lanes also groups of short runs, `max_groups` elements at most, each element a column of its own.
   Plan(const StatView& view, Walk walk, Index unit = 1, Index most = max_groups) noexcept : Cut(view, walk) {
     if (walk == runs && view.inner >= block_elements) {
       segments_ = ceil_div(view.inner, block_elements);
@@ -179,7 +179,7 @@ class Plan : public Cut {
     return min(lane_chain, 8 * inner) / ceil_div(inner, lane_count);
   }
   /// Rows of a block across lanes: 64 kB of float at most, which the second pass finds in L2.
-  static constexpr Index lane_rows(Index kept) noexcept { return clamp(16384 / min(kept, 512), 32, 64); }
+  static constexpr Index lane_rows(Index columns) noexcept { return clamp(16384 / min(columns, 512), 32, 64); }
 
   Index elements_before(Index block) const noexcept {
     const Index plane = block / segments_ * planes_, start = block % segments_ * segment_;

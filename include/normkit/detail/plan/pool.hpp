@@ -20,15 +20,15 @@ struct PoolSet {
 struct Members {
   Index unit, width;
 
-  Index pool_of(Index group) const noexcept { return group / unit * width + group % unit % width; }
   template <class T>
   void spread(Index groups, const T* of_pools, T* out) const noexcept {
-    for (Index g = 0; g < groups; of_pools += width) {
+    if (unit == width) std::copy_n(of_pools, groups, out);
+    for (Index g = 0; unit > width && g < groups; of_pools += width) {
       const Index end = groups - g < unit ? groups : g + unit;
       if (width == 1)
         for (const T of_pool = *of_pools; g < end;) out[g++] = of_pool;
       else
-        for (; g < end; g += width) std::copy_n(of_pools, end - g < width ? end - g : width, out + g);
+        for (; g < end; g += width) std::copy_n(of_pools, width, out + g);
     }
   }
 };
@@ -85,12 +85,12 @@ void reduce_groups(const Plan& plan, const Op& op, const Tile& tile, typename Op
 template <Pools Op>
 void reduce_set(const Plan& plan, const Op& op, const PoolSet& set, typename Op::Partial all) noexcept {
   PartialStore<typename Op::Partial> store;
-  const typename Op::Partial own = store.view();
+  const Index count = plan.view().count(), pooled = plan.view().channels.pooled;
+  const typename Op::Partial own = pooled == 1 ? all : store.view();
   each_piece(plan, set, [&](const Tile& tile, const Members& members, Index first, Index some) noexcept {
     reduce_groups(plan, op, tile, own);
     op.prepare(tile, own);
-    const Index count = plan.view().count(), pooled = plan.view().channels.pooled;
-    if (pooled == 1) return copy(tile.groups, own, all);
+    if (pooled == 1) return;
     if constexpr (requires { op.merge_neighbours(set.units, some, own, all); })
       if (set.width == 1 && some == pooled) return op.merge_neighbours(set.units, some, own, all);
     for (Index unit = 0, pool = 0; pool < set.pools(); unit += members.unit, pool += set.width)
@@ -123,7 +123,7 @@ void pool_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) no
   const Index unit = pool_unit(c), most = unit < max_groups ? max_groups / unit : 1;
   PartialStore<typename Op::Partial> store;
   const typename Op::Partial all = store.view();
-  if (&plan == &op.groups()) {
+  if (plan.view().channels.count) {
     const PoolSet set{tile.first, tile.groups / unit, pool_width(c)};
     reduce_set(plan, op, set, all);
     return finish_set(plan, op, set, all, ahead);
@@ -131,8 +131,7 @@ void pool_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) no
   reduce_tile(plan, op, tile, all);
   for (Index p = 0, units = 0; p < tile.groups; p += units) {
     const Index left = tile.groups - p, base = (tile.first + p) * unit;
-    const Index in_slab = op.groups().groups_at(base, (left < most ? left : most) * unit).groups / unit;
-    units = in_slab > 1 ? in_slab : 1;
+    units = unit < max_groups ? op.groups().groups_at(base, (left < most ? left : most) * unit).groups / unit : 1;
     finish_set(op.groups(), op, {base, units, 1}, all.from(p), ahead);
   }
 }
@@ -140,7 +139,7 @@ void pool_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) no
 /// Tiles of whole pools, or where none holds a pool, sets of neighbouring pools. Both give the same bits.
 template <Pools Op>
 void run_by_pool(const Plan& plan, const Op& op, const Executor& execute) noexcept {
-  if (&plan != &op.groups() || tiles_hold_pools(plan.view())) return run_by_tile(plan, op, execute);
+  if (!plan.view().channels.count || tiles_hold_pools(plan.view())) return run_by_tile(plan, op, execute);
   const Channels& c = plan.view().channels;
   const Index width = c.run < max_groups ? c.run : max_groups, parts = ceil_div(c.run, width);
   execute(plan.view().stats() / pool_unit(c) * parts, [&](Index number) noexcept {

@@ -10,11 +10,11 @@
 // thread, tiles are not shared and no such memory is touched. The bits are the same either way.
 namespace normkit::detail {
 
-/// Of views with channels: room for the moments of every group, from which running statistics move.
+/// Of views with channels: room for the moments of every group, where running statistics `move` by them.
 template <Stored S>
-std::size_t forward_bytes(const StatView& view) noexcept {
-  return view.channels.count ? PartialStore<Moments<Arithmetic<S>>>::bytes(view.stats())
-                             : chunk_bytes<NormalizeByBatch<S>>(Plan(view));
+std::size_t forward_bytes(const StatView& view, bool move) noexcept {
+  if (!view.channels.count) return chunk_bytes<NormalizeByBatch<S>>(Plan(view));
+  return move ? PartialStore<Moments<Arithmetic<S>>>::bytes(view.stats()) : 0;
 }
 
 /// A forward pass with the statistics of x: of what, whereto. Sinks are null where nobody keeps what they are for.
@@ -48,7 +48,7 @@ void forward_by_pool(const Executor& execute, const ForwardCall<S>& call, std::b
   const Moments<T> measured = call.running.mean ? PartialStore<Moments<T>>::in(memory, view.stats()) : Moments<T>{};
   const NormalizeByPool<S> op{
       {kernel, members, call.affine, call.x, call.y}, members, plan.walk(), call.about, call.eps, call.saved, measured};
-  run_by_pool(view.joins() ? plan : members, op, execute);
+  run_by_pool(plan, op, execute);
   if (!call.running.mean) return;
   fold_samples(view, measured, [&](Index groups, Moments<T> into, Index samples, Moments<T> more) noexcept {
     kernel.steps.average_moments(groups, into, samples, more);
@@ -161,7 +161,7 @@ void backward_by_pool(const Executor& execute, const BackwardCall<S>& call, std:
   const Kernels<S>& kernel = kernels<S>();
   using Sums = GradientSums<T>;
   const Sums summed = call.gradient ? PartialStore<Sums>::in(memory, call.view.stats()) : Sums{};
-  const GradientByPool<S> op{{kernel, plan, call.saved, call.x, call.dy}, call.affine, call.dx, summed};
+  const GradientByPool<S> op{{{kernel, plan, call.saved, call.x, call.dy}, call.dx}, call.affine, summed};
   if (call.dx || call.gradient) run_by_pool(plan, op, execute);
   if (!call.gradient) return;
   fold_samples(call.view, summed, [&](Index groups, Sums into, Index, Sums more) noexcept {
@@ -178,7 +178,7 @@ void backward_by_batch(const Executor& execute, const BackwardCall<S, Up>& call,
   const Plan plan(call.view);
   const ParameterSink<T> by_group = call.affine.by_element ? ParameterSink<T>{} : call.gradient;
   const GradientByBatch<S, Up> op{
-      {kernels<S>(), plan, call.saved, call.x, call.dy}, call.about, call.affine, by_group, call.dx, call.added};
+      {{kernels<S>(), plan, call.saved, call.x, call.dy}, call.dx, call.added}, call.about, call.affine, by_group};
   if constexpr (std::is_pointer_v<Up>) {
     if (call.view.channels.count) return backward_by_pool(execute, call, memory);
     if (call.affine.by_element && call.gradient) {

@@ -44,12 +44,11 @@ struct StatView {
     return v;
   }
 
-  /// Whether the groups that share stand side by side, and each such pool in the order of memory: then `joined` exists.
-  bool joins() const noexcept { return channels.run == 1 || channels.pooled == 1; }
-  /// The view whose groups are whole pools.
+  /// Whether some groups share and stand side by side: then `joined` exists.
+  bool joins() const noexcept { return channels.run == 1 && channels.pooled > 1; }
+  /// The view whose groups are those, each with all that they have.
   StatView joined() const noexcept {
-    const Index pooled = channels.pooled;
-    return pooled == 1 ? *this : StatView{slabs, outer, kept / pooled, pooled * inner}.canonical();
+    return StatView{slabs, outer, kept / channels.pooled, channels.pooled * inner}.canonical();
   }
 
   /// The view of one statistic for each channel, over all samples.

@@ -135,6 +135,15 @@ decltype(auto) dense(const Device& device, const X& x) {
   }
 }
 
+/// Whether a layer takes the tensors of one call: inputs like x, and outputs.
+template <class Layer, class Device, class X, class... Y>
+constexpr bool takes_call() {
+  if constexpr (Layer::template is_device<Device>)
+    return (Layer::template takes<X, Y>() && ...);
+  else
+    return false;
+}
+
 /// A layer as a functor for Eigen's customOp: its infer inside an expression.
 template <class Norm>
 struct CustomOp {
