@@ -222,9 +222,51 @@ void input_gradient_runs(const Block& block, const S* x, Up dy, const S* added, 
     }
 }
 
+/// Narrow rows in cache, as NormalizeDown; the weight is none or by group.
+template <WeightBy By, bool Adds, class S>
+struct GradientDown {
+  using T = Arithmetic<S>;
+  const Block& block;
+  const S *x, *dy, *added;
+  const InputGradient<T>& terms;
+  S* dx;
+
+  template <bool Whole>
+  NORMKIT_INLINE auto weight(Index c, Index n) const {
+    if constexpr (By == WeightBy::group)
+      return uniform_down<Whole>(terms.weight + c, n);
+    else
+      return Absent{};
+  }
+  template <bool Whole, int... P>
+  NORMKIT_INLINE void step(Index c, Index n, std::integer_sequence<int, P...>) {
+    constexpr int width = Pack<T>::width;
+    using Weight = decltype(weight<Whole>(c, n));
+    GradientOfInput<S, Elements<S>, Uniform<T>, Weight, Adds> down[] = {
+        {x + c + P * width,
+         {dy + c + P * width},
+         Adds ? added + c + P * width : nullptr,
+         dx + c + P * width,
+         uniform_down<Whole>(terms.mean + c + P * width, n),
+         uniform_down<Whole>(terms.mean_lo + c + P * width, n),
+         uniform_down<Whole>(terms.mean_dy + c + P * width, n),
+         uniform_down<Whole>(terms.slope + c + P * width, n),
+         uniform_down<Whole>(terms.scale + c + P * width, n),
+         weight<Whole>(c + P * width, n),
+         0}...};
+    for (Index p = 0; p < block.planes; ++p)
+      (down[P].template step<Whole, Output::cached>(p * block.plane_stride, n), ...);
+  }
+};
+
 template <Output Out, WeightBy By, bool Adds, class S, class Up, class T>
 void input_gradient_lanes(const Block& block, const S* x, Up dy, const S* added, const InputGradient<T>& terms,
                           S* dx) noexcept {
+  if constexpr (Out == Output::cached && By != WeightBy::element && std::is_pointer_v<Up>)
+    if (block.groups <= narrow_row<T>) {
+      GradientDown<By, Adds, S> body{block, x, dy, added, terms, dx};
+      return each_column<T>(block.groups, body);
+    }
   using Upstream = decltype(read_run(dy));
   for (Index p = 0; p < block.planes; ++p) {
     const Index at = p * block.plane_stride;

@@ -81,21 +81,16 @@ struct NormalizeDown {
   const Normalization<T>& terms;
   S* y;
 
-  template <bool Whole>
-  static NORMKIT_INLINE Uniform<T> of_group(const T* values, Index n) {
-    return {load<Whole>(values, n, Pack<T>::zero())};
-  }
-
   template <bool Whole, int... P>
   NORMKIT_INLINE void step(Index c, Index n, std::integer_sequence<int, P...>) {
     constexpr int width = Pack<T>::width;
     Normalize<Elements<S>, Written<S>, Uniform<T>, Uniform<T>, false, false> down[] = {
         {{x + c + P * width},
          {y + c + P * width},
-         of_group<Whole>(terms.mean + c + P * width, n),
-         of_group<Whole>(terms.mean_lo + c + P * width, n),
-         of_group<Whole>(terms.scale + c + P * width, n),
-         of_group<Whole>(terms.shift + c + P * width, n),
+         uniform_down<Whole>(terms.mean + c + P * width, n),
+         uniform_down<Whole>(terms.mean_lo + c + P * width, n),
+         uniform_down<Whole>(terms.scale + c + P * width, n),
+         uniform_down<Whole>(terms.shift + c + P * width, n),
          {},
          {},
          0}...};

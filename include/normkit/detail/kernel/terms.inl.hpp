@@ -11,6 +11,11 @@ struct Uniform {
     return value;
   }
 };
+/// Terms of neighbouring groups, for a walk down their columns.
+template <bool Whole, class T>
+NORMKIT_INLINE Uniform<T> uniform_down(const T* values, Index n) {
+  return {load<Whole>(values, n, Pack<T>::zero())};
+}
 template <class S>
 struct Elements {
   using Number = Arithmetic<S>;
