@@ -239,6 +239,23 @@ TYPED_TEST(GroupNormOracle, LargeAndSmallWeights) {
   }
 }
 
+/// A mean over the group that is ordinary, and that the power of two of one channel's weight would take out of the range.
+TYPED_TEST(GroupNormOracle, AWeightThatIsSmallBesideItsGroups) {
+  using T = typename TypeParam::Scalar;
+  const auto power_of = [](int power) { return std::ldexp(T(1), std::is_same_v<T, float> ? power : 8 * power); };
+  const Extents extents{1, 2, 5};
+  const auto x = random<typename TypeParam::template Tensor<3>>(extents, 1);
+  auto dy = random<typename TypeParam::template Tensor<3>>(extents, 2), y = x, dx = x;
+  for (Index i = 0; i < 5; ++i) dy(0, 0, i) = (dy(0, 0, i) + T(1)) * power_of(90);
+  GroupNorm<T> norm(1, 2);
+  norm.weight()(1) = power_of(-60);
+  norm.forward(this->where_.device, x, y);
+  const Grouping g = reference::per_channel_group(extents, 1, 1);
+  const OldGradients old = OldGradients::of(norm);
+  norm.backward(this->where_.device, x, dy, dx);
+  expect_gradients(norm, x, dy, dx, old, g, reference::moments(reals(x), g), Statistics::of_batch);
+}
+
 TEST(GroupNorm, RefusesTheSavedOfAnInstanceNormInEvaluation) {
   const auto x = random<Eigen::Tensor<float, 3>>({3, 4, 5}, 1);
   auto y = x, dx = x;
