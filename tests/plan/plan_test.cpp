@@ -34,19 +34,22 @@ void each_element(const Tile& tile, const TileBlock& at, const Visit& visit) {
               tile.offset + at.offset + g * at.block.group_stride + p * at.block.plane_stride + i);
 }
 
+/// Every element of the view stands in one block, under its own statistic and number.
+void expect_covered_once(const Plan& plan) {
+  const StatView& v = plan.view();
+  std::vector<char> seen(static_cast<std::size_t>(v.size()), 0);
+  for (Index t = 0; t < plan.tiles(); ++t)
+    for (Index b = 0; b < plan.blocks(); ++b)
+      each_element(plan.tile(t), plan.block(plan.tile(t), b), [&](Index stat, Index element, Index offset) {
+        const Index s = stat / v.kept, k = stat % v.kept, o = element / v.inner, i = element % v.inner;
+        ASSERT_EQ(offset, ((s * v.outer + o) * v.kept + k) * v.inner + i);
+        ++seen[static_cast<std::size_t>(offset)];
+      });
+  for (const char times : seen) ASSERT_EQ(times, 1) << "kept " << v.kept << " inner " << v.inner;
+}
+
 TEST(Plan, CoversEveryElementOnceAndNamesItRight) {
-  for (const StatView& v : views()) {
-    const Plan plan(v);
-    std::vector<char> seen(static_cast<std::size_t>(v.size()), 0);
-    for (Index t = 0; t < plan.tiles(); ++t)
-      for (Index b = 0; b < plan.blocks(); ++b)
-        each_element(plan.tile(t), plan.block(plan.tile(t), b), [&](Index stat, Index element, Index offset) {
-          const Index s = stat / v.kept, k = stat % v.kept, o = element / v.inner, i = element % v.inner;
-          ASSERT_EQ(offset, ((s * v.outer + o) * v.kept + k) * v.inner + i);
-          ++seen[static_cast<std::size_t>(offset)];
-        });
-    for (const char times : seen) ASSERT_EQ(times, 1) << "kept " << v.kept << " inner " << v.inner;
-  }
+  for (const StatView& v : views()) expect_covered_once(Plan(v));
 }
 
 /// Short runs side by side, walked across: whole groups in each tile, so many columns as a kernel takes.
@@ -54,17 +57,8 @@ TEST(Plan, RunsThatAreWalkedAcrossAreCoveredOnceAsWell) {
   for (const StatView& v : {StatView{3, 7, 4, 8}, StatView{2, 100, 33, 64}, StatView{1, 200, 5, 1000}}) {
     const Plan plan(v, lanes);
     EXPECT_EQ(plan.walk(), lanes);
-    std::vector<char> seen(static_cast<std::size_t>(v.size()), 0);
-    for (Index t = 0; t < plan.tiles(); ++t) {
-      EXPECT_LE(plan.tile(t).groups * v.inner, max_groups);
-      for (Index b = 0; b < plan.blocks(); ++b)
-        each_element(plan.tile(t), plan.block(plan.tile(t), b), [&](Index stat, Index element, Index offset) {
-          const Index s = stat / v.kept, k = stat % v.kept, o = element / v.inner, i = element % v.inner;
-          ASSERT_EQ(offset, ((s * v.outer + o) * v.kept + k) * v.inner + i);
-          ++seen[static_cast<std::size_t>(offset)];
-        });
-    }
-    for (const char times : seen) ASSERT_EQ(times, 1) << "kept " << v.kept << " inner " << v.inner;
+    for (Index t = 0; t < plan.tiles(); ++t) EXPECT_LE(plan.tile(t).groups * v.inner, max_groups);
+    expect_covered_once(plan);
   }
 }
 
