@@ -52,7 +52,7 @@ inline Plan member_plan(const StatView& view) noexcept {
 inline Plan joined_plan(const StatView& view) noexcept {
   const StatView joined = view.joined();
   const bool side_by_side = view.inner == 1 && joined.outer > 1 && joined.inner <= max_groups;
-  return Plan(joined, side_by_side || joined.inner == 1 ? lanes : runs);
+  return Plan(joined, side_by_side ? lanes : runs);
 }
 
 /// Calls each(tile, members, first of a pool's groups, how many) for the groups of a set in tiles, in order.
@@ -118,7 +118,7 @@ void finish_set(const Plan& plan, const Op& op, const PoolSet& set, typename Op:
 
 /// A tile of whole pools, of groups or of the joined view.
 template <Pools Op>
-void pool_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) noexcept {
+void run_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) noexcept {
   const Channels& c = op.groups().view().channels;
   const Index unit = pool_unit(c), most = unit < max_groups ? max_groups / unit : 1;
   PartialStore<typename Op::Partial> store;

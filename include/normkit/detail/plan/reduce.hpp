@@ -40,8 +40,6 @@ template <class Op>
 concept Pools = Reduces<Op> && requires(const Op& op) {
   op.groups();
 };
-template <Pools Op>
-void pool_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) noexcept;
 
 /// Blocks [begin, end) of a tile, merged from left to right. Returns the number of elements of each group.
 template <Reduces Op>
@@ -111,9 +109,7 @@ void run_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) noe
   map_blocks(plan, op, tile, 0, plan.blocks(), coefficients, ahead);
 }
 template <Pools Op>
-void run_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) noexcept {
-  pool_tile(plan, op, tile, ahead);
-}
+void run_tile(const Plan& plan, const Op& op, const Tile& tile, Index ahead) noexcept;  // pool.hpp
 
 /// Each tile by one thread, some of them at a time.
 template <class Op>
