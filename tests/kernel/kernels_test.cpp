@@ -101,8 +101,11 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 template <class T>
 struct Way {
   kernel_sets::Set<T> set;
-  int out;
+  nk::Output out;
   Index shift;
+
+  const nk::Maps<T>& maps() const { return set.kernels->maps[out == nk::Output::cached]; }
+  bool streams() const { return out == nk::Output::streamed; }
 };
 
 template <class T>
@@ -110,7 +113,7 @@ std::vector<Way<T>> outputs() {
   std::vector<Way<T>> all;
   for (const auto& set : kernel_sets::all<T>())
     for (const nk::Output out : {nk::Output::cached, nk::Output::prefetched, nk::Output::streamed})
-      for (const Index shift : {0, 1, 3}) all.push_back({set, static_cast<int>(out), shift});
+      for (const Index shift : {0, 1, 3}) all.push_back({set, out, shift});
   return all;
 }
 
@@ -230,8 +233,8 @@ TYPED_TEST(Kernels, NormalizeIsTheFormulaInItsOrderOnEverySet) {
       const auto mean = terms<T>(groups, 1, 100), lo = terms<T>(groups, 2, 0), scale = terms<T>(groups, 3, 1),
                  shift = terms<T>(groups, 4, 0), weight = terms<T>(elements, 5, 1), bias = terms<T>(elements, 6, 0);
       const bool by_weight = kind & 1, by_bias = kind & 2;
-      for (const auto& [set, out, shift_of_out] : outputs<T>()) {
-        Data<T> data(l, shift_of_out, 100);
+      for (const Way<T>& way : outputs<T>()) {
+        Data<T> data(l, way.shift, 100);
         std::vector<T> expected = data.out;
         for (Index g = 0; g < groups; ++g)
           for (Index p = 0; p < l.block.planes; ++p)
@@ -245,12 +248,12 @@ TYPED_TEST(Kernels, NormalizeIsTheFormulaInItsOrderOnEverySet) {
               if (kind == 0) v = v + shift[k];
               expected[static_cast<std::size_t>(data.shift + l.at(g, p, i))] = v;
             }
-        set.kernels->maps[out].normalize[l.walk][kind](
+        way.maps().normalize[l.walk][kind](
             l.block, data.x_at(),
             {mean.data(), lo.data(), scale.data(), shift.data(), by_weight ? weight.data() : nullptr,
-             by_bias ? bias.data() : nullptr, ahead},
+             by_bias ? bias.data() : nullptr, ahead, way.streams()},
             data.out_at());
-        EXPECT_TRUE(same_bits(data.out, expected)) << set.name << " kind " << kind << " length " << l.block.length;
+        EXPECT_TRUE(same_bits(data.out, expected)) << way.set.name << " kind " << kind << " length " << l.block.length;
       }
     }
 }
@@ -314,8 +317,8 @@ TYPED_TEST(Kernels, TheGradientOfTheInputIsTheFormulaInItsOrderOnEverySet) {
       const Index groups = l.block.groups, elements = l.block.elements();
       const auto mean = terms<T>(groups, 1, 100), lo = terms<T>(groups, 2, 0), mean_dy = terms<T>(groups, 3, 0),
                  slope = terms<T>(groups, 4, 0), scale = terms<T>(groups, 5, 1), weight = terms<T>(elements, 6, 1);
-      for (const auto& [set, out, shift] : outputs<T>()) {
-        Data<T> data(l, shift, 100);
+      for (const Way<T>& way : outputs<T>()) {
+        Data<T> data(l, way.shift, 100);
         std::vector<T> expected = data.out;
         for (Index g = 0; g < groups; ++g)
           for (Index p = 0; p < l.block.planes; ++p)
@@ -331,12 +334,12 @@ TYPED_TEST(Kernels, TheGradientOfTheInputIsTheFormulaInItsOrderOnEverySet) {
               if (adds) dx = dx + added[static_cast<std::size_t>(l.at(g, p, i))];
               expected[static_cast<std::size_t>(data.shift + l.at(g, p, i))] = dx;
             }
-        set.kernels->maps[out].gradient[l.walk][weighted ? 1 : 0][adds ? 1 : 0](
+        way.maps().gradient[l.walk][weighted ? 1 : 0][adds ? 1 : 0](
             l.block, data.x_at(), data.dy_at(), adds ? added.data() : nullptr,
             {mean.data(), lo.data(), mean_dy.data(), slope.data(), scale.data(), weighted ? weight.data() : nullptr,
-             ahead},
+             ahead, way.streams()},
             data.out_at());
-        EXPECT_TRUE(same_bits(data.out, expected)) << set.name << " length " << l.block.length;
+        EXPECT_TRUE(same_bits(data.out, expected)) << way.set.name << " length " << l.block.length;
       }
     }
 }
@@ -372,15 +375,16 @@ TYPED_TEST(Kernels, ARectifiedOutputIsThePlainOneWithItsMaskOnEverySet) {
       const Index groups = l.block.groups;
       const auto mean = terms<T>(groups, 1, 0), lo = terms<T>(groups, 2, 0), scale = terms<T>(groups, 3, 1),
                  shift = terms<T>(groups, 4, 0), added = terms<T>(l.size, 9, 0);
-      const nk::Normalization<T> formula{mean.data(), lo.data(), scale.data(), shift.data(), nullptr, nullptr, ahead};
-      for (const auto& [set, out, begin] : outputs<T>()) {
+      for (const Way<T>& way : outputs<T>()) {
+        const auto& [set, out, begin] = way;
         const auto* const relu = relu_of(set);
+        const nk::Normalization<T> formula{mean.data(), lo.data(), scale.data(), shift.data(),
+                                           nullptr,     nullptr,   ahead,        way.streams()};
         Data<T> data(l, begin, 0), expected = data;
-        set.kernels->maps[out].normalize[l.walk][0](l.block, data.x_at(), formula, expected.out_at());
+        way.maps().normalize[l.walk][0](l.block, data.x_at(), formula, expected.out_at());
         Bits bits(l);
-        relu->maps(static_cast<nk::Output>(out))
-            .normalize[l.walk](l.block, data.x_at(), formula,
-                               {data.out_at(), adds ? added.data() : nullptr, bits.rows()});
+        relu->normalize[l.walk](l.block, data.x_at(), formula,
+                                {data.out_at(), adds ? added.data() : nullptr, bits.rows()});
         bool mask_is_right = true;
         for (Index g = 0; g < groups; ++g)
           for (Index p = 0; p < l.block.planes; ++p)
@@ -394,9 +398,8 @@ TYPED_TEST(Kernels, ARectifiedOutputIsThePlainOneWithItsMaskOnEverySet) {
         EXPECT_TRUE(mask_is_right) << set.name << " length " << l.block.length;
 
         Data<T> alone(l, begin, 0);  // without a mask
-        relu->maps(static_cast<nk::Output>(out))
-            .normalize[l.walk](l.block, data.x_at(), formula,
-                               {alone.out_at(), adds ? added.data() : nullptr, {nullptr, 1}});
+        relu->normalize[l.walk](l.block, data.x_at(), formula,
+                                {alone.out_at(), adds ? added.data() : nullptr, {nullptr, 1}});
         EXPECT_TRUE(same_bits(alone.out, expected.out)) << set.name << " length " << l.block.length;
       }
     }
@@ -411,19 +414,20 @@ TYPED_TEST(Kernels, AMaskedGradientIsThatOfWhatPassesOnEverySet) {
     const std::vector<double> rstd(static_cast<std::size_t>(groups), 1.0);
     const std::vector<int> exponent(static_cast<std::size_t>(groups), 0);
     const nk::Centre<T> centre{{mean.data(), lo.data(), rstd.data(), exponent.data()}, nullptr, nullptr, false};
-    const nk::InputGradient<T> formula{mean.data(),  lo.data(), mean_dy.data(), slope.data(),
-                                       scale.data(), nullptr,   ahead};
-    const nk::Normalization<T> given{lo.data(), lo.data(), scale.data(), lo.data(), nullptr, nullptr, ahead};
-    for (const auto& [set, out, begin] : outputs<T>()) {
+    for (const Way<T>& way : outputs<T>()) {
+      const auto& [set, out, begin] = way;
       const auto* const relu = relu_of(set);
-      const auto& maps = set.kernels->maps[out];
+      const nk::InputGradient<T> formula{mean.data(),  lo.data(), mean_dy.data(), slope.data(),
+                                         scale.data(), nullptr,   ahead,          way.streams()};
+      const nk::Normalization<T> given{lo.data(), lo.data(), scale.data(), lo.data(),
+                                       nullptr,   nullptr,   ahead,        way.streams()};
       Data<T> data(l, begin, 0), plain = data;
       Bits bits(l);
       for (std::size_t b = 0; b < bits.bytes.size(); ++b) bits.bytes[b] = static_cast<std::uint8_t>(b * 73 + 41);
       for (Index at = 0; at < l.size; ++at)
         if (!bits(at)) plain.dy[static_cast<std::size_t>(begin + at)] = 0;
       std::vector<T> passed(data.out);
-      const bool passes_on = out != static_cast<int>(nk::Output::streamed);  // else it has to be aligned as dx is
+      const bool passes_on = !way.streams();  // else it has to be aligned as dx is
       const nk::Masked<T> masked{
           data.dy_at(), {bits.bytes.data(), bits.row}, passes_on ? passed.data() + begin : nullptr};
 
@@ -438,12 +442,11 @@ TYPED_TEST(Kernels, AMaskedGradientIsThatOfWhatPassesOnEverySet) {
       }
       for (const bool of_given : {false, true}) {
         if (of_given) {
-          relu->maps(static_cast<nk::Output>(out)).scale[l.walk](l.block, masked, given, data.out_at());
-          maps.normalize[l.walk][0](l.block, plain.dy_at(), given, plain.out_at());
+          relu->scale[l.walk](l.block, masked, given, data.out_at());
+          way.maps().normalize[l.walk][0](l.block, plain.dy_at(), given, plain.out_at());
         } else {
-          relu->maps(static_cast<nk::Output>(out))
-              .gradient[l.walk](l.block, data.x_at(), masked, nullptr, formula, data.out_at());
-          maps.gradient[l.walk][0][0](l.block, data.x_at(), plain.dy_at(), nullptr, formula, plain.out_at());
+          relu->gradient[l.walk](l.block, data.x_at(), masked, nullptr, formula, data.out_at());
+          way.maps().gradient[l.walk][0][0](l.block, data.x_at(), plain.dy_at(), nullptr, formula, plain.out_at());
         }
         EXPECT_TRUE(same_bits(data.out, plain.out)) << set.name << " length " << l.block.length;
         bool all_passed = true;

@@ -76,8 +76,9 @@ class SixteenBits : public ::testing::Test {
     const S guard{0x1234};
     std::vector<S> room(around + shift + values.size() + around, guard);
     S* const y = room.data() + around + shift;
-    set.kernels->maps[static_cast<int>(out)].normalize[nk::runs][1](
-        {1, count, 1, count, count, count}, x.data(), {&zero, &zero, &unit, &zero, values.data(), nullptr, 0}, y);
+    set.kernels->maps[out == nk::Output::cached].normalize[nk::runs][1](
+        {1, count, 1, count, count, count}, x.data(),
+        {&zero, &zero, &unit, &zero, values.data(), nullptr, 0, out == nk::Output::streamed}, y);
     for (std::size_t i = 0; i < room.size(); ++i) {
       const bool beside = i < around + shift || i >= around + shift + values.size();
       EXPECT_TRUE(!beside || room[i].bits == guard.bits) << set.name << " wrote beside its output";

@@ -19,7 +19,7 @@ void add_runs(const Block& block, const S* a, const S* b, S* out) noexcept {
     for (Index g = 0; g < block.groups; ++g) {
       const Index at = g * block.group_stride + p * block.plane_stride;
       Add<S> body{a + at, b + at, out + at};
-      each_pack_into<Output::cached>(body.out, block.length, body);
+      each_pack_into<true>(body.out, false, block.length, body);
     }
 }
 
@@ -28,6 +28,6 @@ void add_lanes(const Block& block, const S* a, const S* b, S* out) noexcept {
   for (Index p = 0; p < block.planes; ++p) {
     const Index at = p * block.plane_stride;
     Add<S> body{a + at, b + at, out + at};
-    each_pack_into<Output::cached>(body.out, block.groups, body);
+    each_pack_into<true>(body.out, false, block.groups, body);
   }
 }

@@ -23,18 +23,18 @@
 #include <normkit/detail/kernel/gradients.inl.hpp>
 // clang-format on
 
-template <class S, Output Out>
+template <class S, bool Cached>
 inline constexpr Maps<S> maps{
-    {{&normalize_runs<Out, false, false>, &normalize_runs<Out, true, false>, &normalize_runs<Out, false, true>,
-      &normalize_runs<Out, true, true>},
-     {&normalize_lanes<Out, false, false>, &normalize_lanes<Out, true, false>, &normalize_lanes<Out, false, true>,
-      &normalize_lanes<Out, true, true>}},
-    {{{&input_gradient_runs<Out, WeightBy::none, false>, &input_gradient_runs<Out, WeightBy::none, true>},
-      {&input_gradient_runs<Out, WeightBy::element, false>, &input_gradient_runs<Out, WeightBy::element, true>},
-      {&input_gradient_runs<Out, WeightBy::group, false>, &input_gradient_runs<Out, WeightBy::group, true>}},
-     {{&input_gradient_lanes<Out, WeightBy::none, false>, &input_gradient_lanes<Out, WeightBy::none, true>},
-      {&input_gradient_lanes<Out, WeightBy::element, false>, &input_gradient_lanes<Out, WeightBy::element, true>},
-      {&input_gradient_lanes<Out, WeightBy::group, false>, &input_gradient_lanes<Out, WeightBy::group, true>}}},
+    {{&normalize_runs<Cached, false, false>, &normalize_runs<Cached, true, false>, &normalize_runs<Cached, false, true>,
+      &normalize_runs<Cached, true, true>},
+     {&normalize_lanes<Cached, false, false>, &normalize_lanes<Cached, true, false>,
+      &normalize_lanes<Cached, false, true>, &normalize_lanes<Cached, true, true>}},
+    {{{&input_gradient_runs<Cached, WeightBy::none, false>, &input_gradient_runs<Cached, WeightBy::none, true>},
+      {&input_gradient_runs<Cached, WeightBy::element, false>, &input_gradient_runs<Cached, WeightBy::element, true>},
+      {&input_gradient_runs<Cached, WeightBy::group, false>, &input_gradient_runs<Cached, WeightBy::group, true>}},
+     {{&input_gradient_lanes<Cached, WeightBy::none, false>, &input_gradient_lanes<Cached, WeightBy::none, true>},
+      {&input_gradient_lanes<Cached, WeightBy::element, false>, &input_gradient_lanes<Cached, WeightBy::element, true>},
+      {&input_gradient_lanes<Cached, WeightBy::group, false>, &input_gradient_lanes<Cached, WeightBy::group, true>}}},
 };
 
 /// The tables of this instruction set, by their type.
@@ -48,24 +48,18 @@ inline constexpr Kernels<S> table<Kernels<S>>{
     {{&sum_gradients_runs<SumKind::plain>, &sum_gradients_runs<SumKind::weighted>, &sum_gradients_runs<SumKind::dual>},
      {&sum_gradients_lanes<SumKind::plain>, &sum_gradients_lanes<SumKind::weighted>,
       &sum_gradients_lanes<SumKind::dual>}},
-    {maps<S, Output::cached>, maps<S, Output::prefetched>, maps<S, Output::streamed>},
+    {maps<S, false>, maps<S, true>},
     &one_plus,
     {&merge_moments, &average_moments, &merge_sums, &merge_neighbours, &weigh_sums, &scale_sums, &statistics_of,
      &statistics_from, &statistics_from, &scale_of, &gradient_means, &update_running, &add_gradients},
 };
 
-template <class S, Output Out>
-inline constexpr typename ReluKernels<S>::Maps relu_maps{
-    {&normalize_runs<Out, false, false>, &normalize_lanes<Out, false, false>},
-    {&normalize_runs<Out, false, false>, &normalize_lanes<Out, false, false>},
-    {&input_gradient_runs<Out, WeightBy::none, false>, &input_gradient_lanes<Out, WeightBy::none, false>},
-};
-
 template <class S>
 inline constexpr ReluKernels<S> table<ReluKernels<S>>{
     {&sum_gradients_runs<SumKind::plain>, &sum_gradients_lanes<SumKind::plain>},
-    relu_maps<S, Output::prefetched>,
-    relu_maps<S, Output::streamed>,
+    {&normalize_runs<false, false, false>, &normalize_lanes<false, false, false>},
+    {&normalize_runs<false, false, false>, &normalize_lanes<false, false, false>},
+    {&input_gradient_runs<false, WeightBy::none, false>, &input_gradient_lanes<false, WeightBy::none, false>},
 };
 
 #include <normkit/detail/simd/end.inl.hpp>

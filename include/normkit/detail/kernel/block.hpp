@@ -137,6 +137,7 @@ struct Normalization {
   const T *mean, *mean_lo, *scale, *shift;
   const T *weight, *bias;
   Index ahead;
+  bool streams = false;
 };
 
 /// Where the sums of a gradient find x - mean: by group, or (on the dual view) by element, then times rstd.
@@ -165,6 +166,7 @@ struct InputGradient {
   const T *mean, *mean_lo, *mean_dy, *slope, *scale;
   const T* weight;
   Index ahead;
+  bool streams = false;
 };
 
 }  // namespace normkit::detail

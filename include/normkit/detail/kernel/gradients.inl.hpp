@@ -198,7 +198,7 @@ NORMKIT_INLINE auto weight_of_row(const T* weight, Index element) {
     return Absent{};
 }
 
-template <Output Out, WeightBy By, bool Adds, class S, class Up, class T>
+template <bool Cached, WeightBy By, bool Adds, class S, class Up, class T>
 void input_gradient_runs(const Block& block, const S* x, Up dy, const S* added, const InputGradient<T>& terms,
                          S* dx) noexcept {
   using Upstream = decltype(read_run(dy));
@@ -218,7 +218,7 @@ void input_gradient_runs(const Block& block, const S* x, Up dy, const S* added, 
           {Pack<T>::all(terms.scale[g])},
           weight,
           terms.ahead};
-      each_pack_into<Out>(body.dx, block.length, body);
+      each_pack_into<Cached>(body.dx, terms.streams, block.length, body);
     }
 }
 
@@ -259,10 +259,10 @@ struct GradientDown {
   }
 };
 
-template <Output Out, WeightBy By, bool Adds, class S, class Up, class T>
+template <bool Cached, WeightBy By, bool Adds, class S, class Up, class T>
 void input_gradient_lanes(const Block& block, const S* x, Up dy, const S* added, const InputGradient<T>& terms,
                           S* dx) noexcept {
-  if constexpr (Out == Output::cached && By != WeightBy::element && std::is_pointer_v<Up>)
+  if constexpr (Cached && By != WeightBy::element && std::is_pointer_v<Up>)
     if (block.groups <= narrow_row<T>) {
       GradientDown<By, Adds, S> body{block, x, dy, added, terms, dx};
       return each_column<T>(block.groups, body);
@@ -276,6 +276,6 @@ void input_gradient_lanes(const Block& block, const S* x, Up dy, const S* added,
         dx + at,         {terms.mean},      {terms.mean_lo},
         {terms.mean_dy}, {terms.slope},     {terms.scale},
         weight,          terms.ahead};
-    each_pack_into<Out>(body.dx, block.groups, body);
+    each_pack_into<Cached>(body.dx, terms.streams, block.groups, body);
   }
 }

@@ -43,11 +43,11 @@ struct OnePlus {
 template <class T>
 void one_plus(Index count, const T* weight, T* out) noexcept {
   OnePlus<T> body{weight, out};
-  each_pack_into<Output::cached>(out, count, body);
+  each_pack_into<true>(out, false, count, body);
 }
 
 /// X and Y: pointers, or with a ReLU (relu.hpp) Masked dy, or a Rectified output.
-template <Output Out, bool Weight, bool Bias, class X, class Y, class T>
+template <bool Cached, bool Weight, bool Bias, class X, class Y, class T>
 void normalize_runs(const Block& block, X x, const Normalization<T>& terms, Y y) noexcept {
   using Group = Uniform<T>;
   using From = decltype(read_run(x));
@@ -64,7 +64,7 @@ void normalize_runs(const Block& block, X x, const Normalization<T>& terms, Y y)
                                                                  {Weight ? terms.weight + element : nullptr},
                                                                  {Bias ? terms.bias + element : nullptr},
                                                                  terms.ahead};
-      each_pack_into<Out>(body.y.values, block.length, body);
+      each_pack_into<Cached>(body.y.values, terms.streams, block.length, body);
       body.y.end(block.length);
     }
 }
@@ -99,11 +99,11 @@ struct NormalizeDown {
   }
 };
 
-template <Output Out, bool Weight, bool Bias, class X, class Y, class T>
+template <bool Cached, bool Weight, bool Bias, class X, class Y, class T>
 void normalize_lanes(const Block& block, X x, const Normalization<T>& terms, Y y) noexcept {
   using From = decltype(read_run(x));
   using To = decltype(write_run(y));
-  if constexpr (Out == Output::cached && !Weight && !Bias && std::is_pointer_v<X> && std::is_pointer_v<Y>)
+  if constexpr (Cached && !Weight && !Bias && std::is_pointer_v<X> && std::is_pointer_v<Y>)
     if (block.groups <= narrow_row<T>) {
       NormalizeDown<std::remove_pointer_t<Y>> body{block, x, terms, y};
       return each_column<T>(block.groups, body);
@@ -120,7 +120,7 @@ void normalize_lanes(const Block& block, X x, const Normalization<T>& terms, Y y
                                                               {Pack<T>::all(Weight ? terms.weight[p] : T(1))},
                                                               {Pack<T>::all(Bias ? terms.bias[p] : T(0))},
                                                               terms.ahead};
-    each_pack_into<Out>(body.y.values, block.groups, body);
+    each_pack_into<Cached>(body.y.values, terms.streams, block.groups, body);
     body.y.end(block.groups);
   }
 }

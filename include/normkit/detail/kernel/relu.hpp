@@ -73,7 +73,7 @@ S* address_of(const Rectified<S>& to) noexcept {
   return to.values;
 }
 
-/// The kernels with a ReLU: where no weight goes by element, and nothing is added to dx. By walk, as Kernels and Maps.
+/// The kernels with a ReLU: where no weight goes by element, and nothing is added to dx. All by walk.
 template <Stored S>
 struct ReluKernels {
   using T = Arithmetic<S>;
@@ -83,14 +83,10 @@ struct ReluKernels {
   using GradientOf = void (*)(const Block&, const S* x, Masked<S> dy, const S* added, const InputGradient<T>&,
                               S* dx) noexcept;
 
-  SumsOf sums[2];  // [walk]
-  struct Maps {
-    NormalizeOf normalize[2];
-    ScaleOf scale[2];
-    GradientOf gradient[2];
-  } prefetched, streamed;  // what is in L2 is asked for too: a third of them less to compile
-
-  const Maps& maps(Output output) const noexcept { return output == Output::streamed ? streamed : prefetched; }
+  SumsOf sums[2];
+  NormalizeOf normalize[2];  // what is in L2 is asked for too: half of them less to compile
+  ScaleOf scale[2];
+  GradientOf gradient[2];
 };
 
 }  // namespace normkit::detail

@@ -51,7 +51,7 @@ struct Kernels {
   AddOf add[2];             // [walk]
   MomentsOf moments[2][2];  // [About][walk]
   SumsOf sums[2][3];        // [walk][SumKind]
-  Maps<S> maps[3];          // [Output]
+  Maps<S> maps[2];          // [is in L2]
   void (*one_plus)(Index count, const T* weight, T* out) noexcept;
   Steps<T> steps;
 };

@@ -24,11 +24,11 @@ auto* sums_kernel(const Kernels<S>&, Walk walk, SumKind, const Masked<S>&) noexc
 }
 template <Stored S>
 auto* gradient_kernel(const Kernels<S>& kernel, Walk walk, Output output, const S*, WeightBy by, bool adds) noexcept {
-  return kernel.maps[static_cast<int>(output)].gradient[walk][static_cast<int>(by)][adds ? 1 : 0];
+  return kernel.maps[output == Output::cached].gradient[walk][static_cast<int>(by)][adds ? 1 : 0];
 }
 template <Stored S>
-auto* gradient_kernel(const Kernels<S>&, Walk walk, Output output, const Masked<S>&, WeightBy, bool) noexcept {
-  return relu_kernels<S>().maps(output).gradient[walk];
+auto* gradient_kernel(const Kernels<S>&, Walk walk, Output, const Masked<S>&, WeightBy, bool) noexcept {
+  return relu_kernels<S>().gradient[walk];
 }
 
 /// The steps that all gradients share: sums of dy and dy * (x - mean) over groups. Up is a pointer, or Masked.
@@ -96,7 +96,7 @@ struct GradientMap : SumsOfGradient<S, Up> {
       const Index start = offset + from * at.block.group_stride;
       gradient(at.block.some(count), this->x + start, this->dy + start, added ? added + start : nullptr,
                {statistics.mean + from, statistics.mean_lo + from, c.mean_dy + from, c.slope + from, c.scale + from,
-                weight.from(from).of_dy, ahead},
+                weight.from(from).of_dy, ahead, output == Output::streamed},
                dx + start);
     };
     if (!c.any_careful) return some(0, tile.groups);

@@ -92,16 +92,15 @@ void in_parts(const bool* is_careful, Index groups, const Ordinary& ordinary, co
 template <Stored S>
 auto* normalize_kernel(const Kernels<S>& kernel, Walk walk, Output output, const S*, S*, bool weight,
                        bool bias) noexcept {
-  return kernel.maps[static_cast<int>(output)].normalize[walk][(weight ? 1 : 0) + (bias ? 2 : 0)];
+  return kernel.maps[output == Output::cached].normalize[walk][(weight ? 1 : 0) + (bias ? 2 : 0)];
 }
 template <Stored S>
-auto* normalize_kernel(const Kernels<S>&, Walk walk, Output output, const S*, const Rectified<S>&, bool,
-                       bool) noexcept {
-  return relu_kernels<S>().maps(output).normalize[walk];
+auto* normalize_kernel(const Kernels<S>&, Walk walk, Output, const S*, const Rectified<S>&, bool, bool) noexcept {
+  return relu_kernels<S>().normalize[walk];
 }
 template <Stored S>
-auto* normalize_kernel(const Kernels<S>&, Walk walk, Output output, const Masked<S>&, S*, bool, bool) noexcept {
-  return relu_kernels<S>().maps(output).scale[walk];
+auto* normalize_kernel(const Kernels<S>&, Walk walk, Output, const Masked<S>&, S*, bool, bool) noexcept {
+  return relu_kernels<S>().scale[walk];
 }
 
 /// The part that all ways of normalizing share: from statistics to terms, and the map. X and Y are pointers, or Masked and
@@ -135,7 +134,9 @@ struct NormalizeMap {
     const auto some = [&](Index from, Index count) noexcept {
       const Index start = offset + from * at.block.group_stride;
       normalize(at.block.some(count), x + start,
-                {c.mean + from, c.mean_lo + from, c.scale + from, c.shift + from, weight, bias, ahead}, y + start);
+                {c.mean + from, c.mean_lo + from, c.scale + from, c.shift + from, weight, bias, ahead,
+                 output == Output::streamed},
+                y + start);
     };
     if (!c.any_careful) return some(0, tile.groups);
     const TileParameter<T> group_weight(affine, affine.weight, cut.view(), tile);

@@ -77,26 +77,26 @@ NORMKIT_INLINE void next_packs(Index i, Index width, Body& body, std::integer_se
   (body.template step<true, Out>(i + P * width, width), ...);
 }
 
-/// The same for bodies that write a run of S and sum nothing: body.step<whole, out>(i, n). Only whole cache lines are
-/// streamed: a line that is partly written past the caches and partly into them costs more than either. Lines of 16 bits are
-/// unrolled, 1.1 to 1.3 times as fast; those of float were slower so.
-template <Output Out, class S, class Body>
-NORMKIT_INLINE void each_pack_into(const S* out, Index length, Body& body) {
+/// The same for bodies that write a run of S and sum nothing: body.step<whole, output>(i, n). Where it is not `Cached`, whole
+/// cache lines are streamed if `streams`, and no others: a line that is partly written past the caches and partly into them
+/// costs more than either. Lines of 16 bits are unrolled, 1.1 to 1.3 times as fast; those of float were slower so.
+template <bool Cached, class S, class Body>
+NORMKIT_INLINE void each_pack_into(const S* out, [[maybe_unused]] bool streams, Index length, Body& body) {
   constexpr int width = Pack<Arithmetic<S>>::width, line = 64 / static_cast<int>(sizeof(S));
-  constexpr int at_once = Scalar<S> ? 1 : line / width;
-  constexpr Output into_caches = Out == Output::streamed ? Output::prefetched : Out;
+  constexpr Output into_caches = Cached ? Output::cached : Output::prefetched;
   Index i = 0;
-  if constexpr (Out == Output::streamed) {
-    const Index past = static_cast<Index>(std::bit_cast<std::uintptr_t>(out) / sizeof(S) % line);
-    const Index begin = past == 0 ? 0 : least(line - past, length);
-    for (; i + width <= begin; i += width) body.template step<true, into_caches>(i, width);
-    if (i < begin) body.template step<false, into_caches>(i, begin - i);
-    for (i = begin; i + line <= length; i += line)
-      for (Index at = i; at < i + line; at += at_once * width)
-        next_packs<Out>(at, width, body, std::make_integer_sequence<int, at_once>{});
-  }
-  for (; i + 4 * width <= length; i += 4 * width)
-    next_packs<into_caches>(i, width, body, std::make_integer_sequence<int, 4>{});
+  if constexpr (!Cached)
+    if (streams) {
+      constexpr int at_once = Scalar<S> ? 1 : line / width;
+      const Index past = static_cast<Index>(std::bit_cast<std::uintptr_t>(out) / sizeof(S) % line);
+      const Index begin = past == 0 ? 0 : least(line - past, length);
+      for (; i + width <= begin; i += width) body.template step<true, into_caches>(i, width);
+      if (i < begin) body.template step<false, into_caches>(i, begin - i);
+      for (i = begin; i + line <= length; i += line)
+        for (Index at = i; at < i + line; at += at_once * width)
+          next_packs<Output::streamed>(at, width, body, std::make_integer_sequence<int, at_once>{});
+    }
+#pragma GCC unroll 4
   for (; i + width <= length; i += width) body.template step<true, into_caches>(i, width);
   if (i < length) body.template step<false, into_caches>(i, length - i);
 }
