@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include <normkit/detail/kernel/kernels.hpp>
 #include <normkit/detail/plan/output.hpp>
 #include <normkit/detail/plan/pool.hpp>
@@ -19,16 +21,14 @@ struct Affine {
   const T* bias_at(Index i) const noexcept { return bias ? bias + i : nullptr; }
 };
 
-/// A parameter of the groups of a tile: where it stands, or by channel a copy; null where it is absent or by element.
+/// A parameter of the groups of a tile: where it stands, or a copy; null where it is absent or by element.
 template <Scalar T>
 class TileParameter {
  public:
   TileParameter(const Affine<T>& affine, const T* parameter, const StatView& view, const Tile& tile) noexcept {
     if (!parameter || affine.by_element) return;
-    values_ = parameter + tile.first;
-    if (view.channels.count == 0) return;
-    view.channels.spread(parameter, tile.first, tile.groups, copies_);
-    values_ = copies_;
+    values_ =
+        view.channels.count ? view.channels.of(parameter, tile.first, tile.groups, copies_) : parameter + tile.first;
   }
   TileParameter(const TileParameter&) = delete;
   TileParameter& operator=(const TileParameter&) = delete;
@@ -156,12 +156,10 @@ struct NormalizeMap {
 template <Scalar T>
 void keep(const Tile& tile, const NormalizeCoefficients<T>& c, const Statistics<T>& sink) noexcept {
   if (!sink.mean) return;
-  for (Index g = 0; g < tile.groups; ++g) {
-    sink.mean[tile.first + g] = c.mean[g];
-    sink.mean_lo[tile.first + g] = c.mean_lo[g];
-    sink.rstd[tile.first + g] = c.rstd[g];
-    sink.exponent[tile.first + g] = c.exponent[g];
-  }
+  std::copy_n(c.mean, tile.groups, sink.mean + tile.first);
+  std::copy_n(c.mean_lo, tile.groups, sink.mean_lo + tile.first);
+  std::copy_n(c.rstd, tile.groups, sink.rstd + tile.first);
+  std::copy_n(c.exponent, tile.groups, sink.exponent + tile.first);
 }
 
 /// Running statistics to move, null where none: running = (1 - momentum) * running + momentum * batch. Or, not null, where the

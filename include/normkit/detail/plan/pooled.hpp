@@ -53,6 +53,41 @@ struct NormalizeByPool : NormalizeMap<S> {
   }
 };
 
+/// The weights of channels as digits * power, with digits in [1, 2) where both are ordinary numbers; null where there are
+/// none. Dy is multiplied with the digits alone, so that no product leaves the range that dy is in; means over a pool are
+/// multiplied with 1 / power, and the scale with power.
+template <Scalar T>
+struct SplitWeights {
+  const T *digits = nullptr, *power = nullptr, *inverse = nullptr;
+  bool are_tame = true;  // no number far inside the range of T leaves it with some power
+
+  static constexpr std::size_t bytes(Index channels) noexcept {
+    return aligned(static_cast<std::size_t>(channels) * 3 * sizeof(T));
+  }
+  static SplitWeights in(std::byte* memory, Index channels, const T* weight) noexcept {
+    if (!weight) return {};
+    auto* const digits = reinterpret_cast<T*>(memory);
+    T *const power = digits + channels, *const inverse = power + channels;
+    bool are_tame = true;
+    for (Index c = 0; c < channels; ++c) are_tame &= split(weight[c], digits[c], power[c], inverse[c]);
+    return {digits, power, inverse, are_tame};
+  }
+
+ private:
+  /// Returns whether power is tame. From the bits: std::ilogb and std::ldexp took a fifth of the time for a channel of 7x7.
+  static bool split(T weight, T& digits, T& power, T& inverse) noexcept {
+    using Bits = std::conditional_t<std::is_same_v<T, float>, std::uint32_t, std::uint64_t>;
+    constexpr int places = std::numeric_limits<T>::digits - 1, most = std::numeric_limits<T>::max_exponent;
+    constexpr Bits bias = most - 1, endless = 2 * bias + 1, tame = most - 4 - scalar::most_exponent<T>;
+    const Bits own = std::bit_cast<Bits>(weight) >> places & endless;
+    const Bits exponent = weight == T(0) || own == endless ? bias : std::clamp(own, Bits(1), 2 * bias - 1);
+    power = std::bit_cast<T>(exponent << places);
+    inverse = std::bit_cast<T>((2 * bias - exponent) << places);
+    digits = weight * inverse;
+    return exponent - (bias - tame) <= 2 * tame;
+  }
+};
+
 /// The gradient of the input where the statistics were those of pools. With d = dy * weight, means over the pool:
 ///   dx = rstd * (d - mean(d) - xhat * mean(d * xhat))
 /// Where `summed` is not null, it gets the sums of dy and dy * xhat over every group.
@@ -61,13 +96,15 @@ struct GradientByPool : GradientMap<S> {
   using typename GradientMap<S>::T;
   using typename GradientMap<S>::Partial;
   struct Coefficients : GradientCoefficients<T> {
-    T weight[max_groups], power[max_groups];  // the channel's weight as weight * power
+    const T *digits, *power, *inverse;  // of each group
+    T digits_room[max_groups], power_room[max_groups], inverse_room[max_groups];
   };
   struct Shared : GradientCoefficients<T> {
     Partial sums;
   };
 
   Affine<T> affine;
+  SplitWeights<T> weights;
   Partial summed;
 
   const Plan& groups() const noexcept { return this->plan; }
@@ -99,30 +136,28 @@ struct GradientByPool : GradientMap<S> {
     out.sums = sums;
     take_pool_means(pools, sums, {mean, mean, rstd, exponent}, nullptr, out);  // mean_lo is not read
   }
-  /// In the kernel dy is multiplied with the digits of the weight alone, so that no product leaves the range that dy is in; the
-  /// means are divided by its power of two, and the scale has it.
   void coefficients(const Tile& tile, const Members& of, const Shared& shared, Coefficients& out) const noexcept {
-    const TileParameter<T> weight(affine, affine.weight, this->plan.view(), tile);
-    T inverse[max_groups];
-    bool is_tame = !shared.any_careful;
-    if (weight)
-      for (Index g = 0; g < tile.groups; ++g) is_tame &= split(weight[g], out.weight[g], out.power[g], inverse[g]);
-    if (!is_tame) return careful_coefficients(tile, of, shared, weight ? inverse : nullptr, out);
+    const auto of_tile = [&](const T* of_channels, T* room) noexcept {
+      return of_channels ? this->plan.view().channels.of(of_channels, tile.first, tile.groups, room) : nullptr;
+    };
+    out.digits = of_tile(weights.digits, out.digits_room);
+    out.power = of_tile(weights.power, out.power_room);
+    out.inverse = of_tile(weights.inverse, out.inverse_room);
+    if (shared.any_careful || !weights.are_tame) return careful_coefficients(tile, of, shared, out);
     out.any_careful = false;
     of.spread(tile.groups, shared.mean_dy, out.mean_dy);
     of.spread(tile.groups, shared.slope, out.slope);
     of.spread(tile.groups, shared.scale, out.scale);
-    if (!weight) return;
+    if (!weights.digits) return;
     for (Index g = 0; g < tile.groups; ++g) {  // exact, as the numbers are ordinary and the weights tame
-      out.mean_dy[g] *= inverse[g];
-      out.slope[g] *= inverse[g];
+      out.mean_dy[g] *= out.inverse[g];
+      out.slope[g] *= out.inverse[g];
       out.scale[g] *= out.power[g];
     }
   }
   void map(const Tile& tile, const TileBlock& at, const Coefficients& c, Index ahead) const noexcept {
     if (!this->dx) return;
-    const bool weighted = affine.weight;
-    this->map_block(tile, at, c, {weighted ? c.weight : nullptr, WeightBy::group, weighted ? c.power : nullptr}, ahead);
+    this->map_block(tile, at, c, {c.digits, WeightBy::group, c.power}, ahead);
   }
 
  private:
@@ -130,9 +165,8 @@ struct GradientByPool : GradientMap<S> {
                        GradientCoefficients<T>& out) const noexcept {
     this->take_means(groups, sums, this->plan.view().pool_count(), statistics, power, out);
   }
-  /// The same where some pool is to be done carefully, or some weight is not tame: group by group, with `inverse` null
-  /// where there are no weights.
-  void careful_coefficients(const Tile& tile, const Members& of, const Shared& shared, const T* inverse,
+  /// The same where some pool is to be done carefully, or some weight is not tame: group by group.
+  void careful_coefficients(const Tile& tile, const Members& of, const Shared& shared,
                             Coefficients& out) const noexcept {
     PartialStore<Partial> store;
     const Partial own = store.view();
@@ -140,22 +174,8 @@ struct GradientByPool : GradientMap<S> {
     of.spread(tile.groups, shared.sums.dy_x, own.dy_x);
     of.spread(tile.groups, shared.sums.dy_exponent, own.dy_exponent);
     of.spread(tile.groups, shared.sums.dy_x_exponent, own.dy_x_exponent);
-    if (inverse) this->kernel.steps.weigh_sums(tile.groups, own, inverse);
-    take_pool_means(tile.groups, own, this->saved.from(tile.first), inverse ? out.power : nullptr, out);
-  }
-  /// weight as digits * power, with digits in [1, 2) where both are ordinary numbers. Returns whether power is tame: no number
-  /// far inside the range of T leaves it with that factor. From the bits: std::ilogb and std::ldexp took a fifth of the time
-  /// for a channel of 7x7.
-  static bool split(T weight, T& digits, T& power, T& inverse) noexcept {
-    using Bits = std::conditional_t<std::is_same_v<T, float>, std::uint32_t, std::uint64_t>;
-    constexpr int places = std::numeric_limits<T>::digits - 1, most = std::numeric_limits<T>::max_exponent;
-    constexpr Bits bias = most - 1, endless = 2 * bias + 1, tame = most - 4 - scalar::most_exponent<T>;
-    const Bits own = std::bit_cast<Bits>(weight) >> places & endless;
-    const Bits exponent = weight == T(0) || own == endless ? bias : std::clamp(own, Bits(1), 2 * bias - 1);
-    power = std::bit_cast<T>(exponent << places);
-    inverse = std::bit_cast<T>((2 * bias - exponent) << places);
-    digits = weight * inverse;
-    return exponent - (bias - tame) <= 2 * tame;
+    if (out.inverse) this->kernel.steps.weigh_sums(tile.groups, own, out.inverse);
+    take_pool_means(tile.groups, own, this->saved.from(tile.first), out.power, out);
   }
 };
 

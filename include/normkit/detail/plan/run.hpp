@@ -125,11 +125,13 @@ std::size_t lone_backward_bytes(const StatView& view, bool by_element) noexcept 
 }
 
 /// The same and, where chunks can be shared, room for the sums over groups or over the dual view. Of views with channels, room
-/// for the sums of every group, which the gradients of their parameters are made of, or for those of given statistics.
+/// for their weights as they multiply and the sums of every group, which the gradients of their parameters are made of, or for
+/// the sums of given statistics.
 template <Stored S>
 std::size_t backward_bytes(const StatView& view, bool by_element) noexcept {
   if (view.channels.count)
-    return std::max(PartialStore<GradientSums<Arithmetic<S>>>::bytes(view.stats()),
+    return std::max(SplitWeights<Arithmetic<S>>::bytes(view.channels.count) +
+                        PartialStore<GradientSums<Arithmetic<S>>>::bytes(view.stats()),
                     chunk_bytes<GradientOfParameters<S>>(Plan(view.by_channel())));
   const std::size_t sums = chunk_bytes<GradientByBatch<S>>(Plan(view));
   if (!by_element) return sums;
@@ -160,14 +162,17 @@ void backward_by_pool(const Executor& execute, const BackwardCall<S>& call, std:
   const Plan plan = member_plan(call.view);
   const Kernels<S>& kernel = kernels<S>();
   using Sums = GradientSums<T>;
-  const Sums summed = call.gradient ? PartialStore<Sums>::in(memory, call.view.stats()) : Sums{};
-  const GradientByPool<S> op{{{kernel, plan, call.saved, call.x, call.dy}, call.dx}, call.affine, summed};
+  const Index channels = call.view.channels.count;
+  const auto weights = SplitWeights<T>::in(memory, channels, call.affine.weight);
+  std::byte* const rest = memory + SplitWeights<T>::bytes(channels);
+  const Sums summed = call.gradient ? PartialStore<Sums>::in(rest, call.view.stats()) : Sums{};
+  const GradientByPool<S> op{{{kernel, plan, call.saved, call.x, call.dy}, call.dx}, call.affine, weights, summed};
   if (call.dx || call.gradient) run_by_pool(plan, op, execute);
   if (!call.gradient) return;
   fold_samples(call.view, summed, [&](Index groups, Sums into, Index, Sums more) noexcept {
     kernel.steps.merge_sums(groups, into, more);
   });
-  kernel.steps.add_gradients(call.view.channels.count, summed, nullptr, call.gradient.weight, call.gradient.bias);
+  kernel.steps.add_gradients(channels, summed, nullptr, call.gradient.weight, call.gradient.bias);
 }
 
 /// Gradients of a forward that used the statistics of its input. Where parameters go by element their gradients come

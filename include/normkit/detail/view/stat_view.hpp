@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include <normkit/detail/view/shape.hpp>
 
 namespace normkit::detail {
@@ -10,16 +12,21 @@ namespace normkit::detail {
 struct Channels {
   Index count = 0, run = 1, pooled = 1;
 
-  /// Of `groups` statistics from `first` on, what their channels have.
+  /// Of `groups` statistics from `first` on, what their channels have: where it stands, or a copy in `room`.
   template <class T>
-  void spread(const T* values, Index first, Index groups, T* out) const noexcept {
-    Index channel = first / run % count, within = first % run;
-    for (Index g = 0; g < groups; ++g) {
-      out[g] = values[channel];
-      if (++within < run) continue;
-      within = 0;
-      if (++channel == count) channel = 0;
+  const T* of(const T* values, Index first, Index groups, T* room) const noexcept {
+    Index channel = first / run % count, left = run - first % run;
+    if (run == 1 && groups <= count - channel) return values + channel;
+    for (Index g = 0, some = 0; g < groups; g += some) {
+      some = std::min(groups - g, run == 1 ? count - channel : left);
+      if (run == 1)
+        std::copy_n(values + channel, some, room + g);
+      else
+        std::fill_n(room + g, some, values[channel]);
+      channel = run == 1 || channel + 1 == count ? 0 : channel + 1;
+      left = run;
     }
+    return room;
   }
   friend bool operator==(const Channels&, const Channels&) = default;
 };
