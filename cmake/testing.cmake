@@ -1,9 +1,17 @@
 # How a test is made. All tests share their options, so that they share one precompiled header as well.
 include(GoogleTest)
 
+# The oracle, which is not what is tested: always optimized, and never sanitized, which takes a million values four times as long.
+set(tests "${PROJECT_SOURCE_DIR}/tests")
+add_library(normkit_oracle STATIC "${tests}/reference/grouping.cpp" "${tests}/reference/normalization.cpp"
+                                  "${tests}/support/rule.cpp")
+target_compile_features(normkit_oracle PUBLIC cxx_std_20)
+target_compile_options(normkit_oracle PRIVATE ${normkit_warnings} -O2)
+target_include_directories(normkit_oracle PUBLIC "${tests}")
+target_link_libraries(normkit_oracle PUBLIC GTest::gtest)
+
 add_library(normkit_test_options INTERFACE)
-target_link_libraries(normkit_test_options INTERFACE normkit_developer GTest::gtest GTest::gtest_main)
-target_include_directories(normkit_test_options INTERFACE "${PROJECT_SOURCE_DIR}/tests")
+target_link_libraries(normkit_test_options INTERFACE normkit_developer normkit_oracle GTest::gtest_main)
 # What tests add to the kernels is not worth -O2, which takes half as long again to compile.
 target_compile_options(normkit_test_options INTERFACE $<$<CONFIG:Release>:-O1>)
 # Spelled as `#define EIGEN_USE_THREADS` would, so that a test may say it again.
@@ -16,25 +24,29 @@ file(CONFIGURE OUTPUT precompiled.cpp CONTENT "// The owner of the tests' precom
 foreach(header IN ITEMS instances instances_16bit) # twice, as tests/headers has the others
   set(include "#include <normkit/${header}.hpp>\n")
   file(CONFIGURE OUTPUT ${header}.cpp CONTENT "${include}${include}")
+  add_library(normkit_${header} OBJECT "${CMAKE_CURRENT_BINARY_DIR}/${header}.cpp")
+  target_link_libraries(normkit_${header} PRIVATE normkit_developer)
+  target_compile_definitions(normkit_${header} PRIVATE EIGEN_USE_THREADS=)
+  if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_compile_options(normkit_${header} PRIVATE -O2)
+  elseif(NORMKIT_SANITIZE AND CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    # Inlined, with a check at each access, they take clang more than eight minutes, not two. The large tests are of float
+    # and double.
+    target_compile_options(normkit_${header} PRIVATE $<IF:$<STREQUAL:${header},instances>,-O1,-O0>)
+    target_compile_definitions(normkit_${header} PRIVATE NORMKIT_PLAIN_CALLS)
+  endif()
 endforeach()
-set(instances "${CMAKE_CURRENT_BINARY_DIR}/instances.cpp" "${CMAKE_CURRENT_BINARY_DIR}/instances_16bit.cpp")
-set(sets "${PROJECT_SOURCE_DIR}/tests/kernel/sets.cpp")
-add_library(normkit_precompiled OBJECT "${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp" ${instances} ${sets})
-set_source_files_properties(${instances} ${sets} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
-if(CMAKE_BUILD_TYPE STREQUAL "Release")
-  set_source_files_properties(${instances} PROPERTIES COMPILE_OPTIONS -O2)
-endif()
+
+set(sets "${tests}/kernel/sets.cpp")
+add_library(normkit_precompiled OBJECT "${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp" ${sets})
 # Never optimized: their speed does not matter, the time to compile them does. No one else is handed their registers.
-set_source_files_properties(${sets} PROPERTIES COMPILE_OPTIONS "-O0;-ffp-contract=off;-Wno-psabi")
-if(NORMKIT_SANITIZE AND CMAKE_CXX_COMPILER_ID MATCHES "Clang") # inlined, with a check at each access, they take clang more than eight minutes, not two
-  set_source_files_properties(${instances} PROPERTIES COMPILE_OPTIONS -O1 COMPILE_DEFINITIONS NORMKIT_PLAIN_CALLS)
-endif()
+set_source_files_properties(${sets} PROPERTIES SKIP_PRECOMPILE_HEADERS ON COMPILE_OPTIONS "-O0;-ffp-contract=off;-Wno-psabi")
 target_link_libraries(normkit_precompiled PUBLIC normkit_test_options)
 target_compile_definitions(normkit_precompiled PUBLIC NORMKIT_EXTERN_TEMPLATES=)
 target_precompile_headers(normkit_precompiled PRIVATE <gtest/gtest.h> <unsupported/Eigen/CXX11/Tensor>
                           <unsupported/Eigen/CXX11/ThreadPool>)
 
-# normkit_add_test(name [HEADER_ONLY] LABELS label... FILES file...)
+# normkit_add_test(name [HEADER_ONLY] LABELS stage FILES file...)
 # One GoogleTest program, each of its tests known to ctest as "name.Suite.Behaviour". HEADER_ONLY: it compiles all of
 # the library itself, as most users do.
 function(normkit_add_test name)
@@ -45,6 +57,12 @@ function(normkit_add_test name)
   else()
     target_link_libraries(${name} PRIVATE normkit_precompiled)
     target_precompile_headers(${name} REUSE_FROM normkit_precompiled)
+    if(NOT arg_LABELS MATCHES "^(kernel|plan|reference|simd|view)$") # what is below the layers
+      target_link_libraries(${name} PRIVATE normkit_instances)
+      if(NOT arg_LABELS MATCHES "^(accuracy|golden|gradient)$") # of float and double alone
+        target_link_libraries(${name} PRIVATE normkit_instances_16bit)
+      endif()
+    endif()
   endif()
   gtest_discover_tests(
     ${name}

@@ -10,35 +10,13 @@ namespace reference {
 using Extents = std::vector<std::int64_t>;
 using Indices = std::vector<std::size_t>;
 
-inline std::size_t product(const Extents& extents) {
-  std::size_t result = 1;
-  for (const std::int64_t extent : extents) result *= static_cast<std::size_t>(extent);
-  return result;
-}
+std::size_t product(const Extents& extents);
 
 /// The extents that `chosen` marks, in their order.
-inline Extents select(const Extents& extents, const std::vector<bool>& chosen) {
-  Extents result;
-  for (std::size_t axis = 0; axis < extents.size(); ++axis)
-    if (chosen[axis]) result.push_back(extents[axis]);
-  return result;
-}
+Extents select(const Extents& extents, const std::vector<bool>& chosen);
 
 /// For each element, in row-major order, its row-major index among the axes that `chosen` marks alone.
-inline Indices index_over(const Extents& extents, const std::vector<bool>& chosen) {
-  Indices result(product(extents));
-  Extents at(extents.size(), 0);
-  for (std::size_t& index : result) {
-    index = 0;
-    for (std::size_t axis = 0; axis < extents.size(); ++axis)
-      if (chosen[axis]) index = index * static_cast<std::size_t>(extents[axis]) + static_cast<std::size_t>(at[axis]);
-    for (std::size_t axis = extents.size(); axis-- > 0;) {  // the next element: the last axis counts fastest
-      if (++at[axis] < extents[axis]) break;
-      at[axis] = 0;
-    }
-  }
-  return result;
-}
+Indices index_over(const Extents& extents, const std::vector<bool>& chosen);
 
 /// Element i takes the statistic group[i] of `groups`, each over `count` elements, and the parameter param[i] of
 /// `params`.
@@ -48,39 +26,16 @@ struct Grouping {
 };
 
 /// BatchNorm: the statistics run over every axis but the channel's; a parameter for each channel.
-inline Grouping per_channel(const Extents& extents, std::size_t channel_axis) {
-  std::vector<bool> channel(extents.size(), false);
-  channel[channel_axis] = true;
-  const Indices group = index_over(extents, channel);
-  const std::size_t channels = product(select(extents, channel));
-  return {group, group, channels, channels, channels == 0 ? 0 : group.size() / channels};
-}
+Grouping per_channel(const Extents& extents, std::size_t channel_axis);
 
 /// GroupNorm, and with as many groups as channels InstanceNorm: the statistics run over the channels of a group and every axis
 /// but the first, the samples'; a parameter for each channel.
-inline Grouping per_channel_group(const Extents& extents, std::size_t channel_axis, std::size_t groups) {
-  std::vector<bool> sample(extents.size(), false), channel(extents.size(), false);
-  sample[0] = channel[channel_axis] = true;
-  const Indices of_sample = index_over(extents, sample), param = index_over(extents, channel);
-  const auto channels = static_cast<std::size_t>(extents[channel_axis]), samples = static_cast<std::size_t>(extents[0]);
-  Indices group(param.size());
-  for (std::size_t i = 0; i < group.size(); ++i) group[i] = of_sample[i] * groups + param[i] / (channels / groups);
-  return {group, param, samples * groups, channels, samples == 0 ? 0 : group.size() / (samples * groups)};
-}
+Grouping per_channel_group(const Extents& extents, std::size_t channel_axis, std::size_t groups);
 
 /// LayerNorm: the statistics run over the marked axes; a parameter for each position on them.
-inline Grouping per_token(const Extents& extents, const std::vector<bool>& reduced) {
-  std::vector<bool> kept = reduced;
-  kept.flip();
-  return {index_over(extents, kept), index_over(extents, reduced), product(select(extents, kept)),
-          product(select(extents, reduced)), product(select(extents, reduced))};
-}
+Grouping per_token(const Extents& extents, const std::vector<bool>& reduced);
 
 /// LayerNorm over `axes` neighbouring axes from `first` on.
-inline Grouping per_token(const Extents& extents, std::size_t first, std::size_t axes) {
-  std::vector<bool> reduced(extents.size(), false);
-  for (std::size_t axis = first; axis < first + axes; ++axis) reduced[axis] = true;
-  return per_token(extents, reduced);
-}
+Grouping per_token(const Extents& extents, std::size_t first, std::size_t axes);
 
 }  // namespace reference
