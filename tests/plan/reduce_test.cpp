@@ -35,8 +35,7 @@ Result<T> normalize(const nk::StatView& view, const std::vector<T>& x, const Run
   Result<T> result(view);
   const nk::Plan plan(view);
   const nk::NormalizeByBatch<T> op{
-      {nk::kernels<T>(), plan, {}, x.data(), result.out.data()},
-      nk::About::mean,
+      {{nk::kernels<T>(), plan, {}, x.data(), result.out.data()}, plan.walk(), nk::About::mean},
       1e-5,
       {result.mean.data(), result.mean_lo.data(), result.rstd.data(), result.exponent.data()},
       {}};

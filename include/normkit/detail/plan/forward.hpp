@@ -176,25 +176,34 @@ struct RunningSink {
   Index freedom(Index count) const noexcept { return unbiased ? count - 1 : count; }
 };
 
-/// y from the statistics of x itself.
-template <Stored S, class Y = S*>
-struct NormalizeByBatch : NormalizeMap<S, const S*, Y> {
-  using Map = NormalizeMap<S, const S*, Y>;
-  using typename Map::Coefficients;
-  using typename Map::T;
-  using Partial = Moments<T>;
+/// The part that all share that begin with the moments of x; Base has the kernel and x.
+template <class Base>
+struct FromMoments : Base {
+  using Partial = Moments<typename Base::T>;
 
+  Walk walk;
   About about;
-  double eps;
-  Statistics<T> saved;
-  RunningSink<T> running;
 
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
-    this->kernel.moments[static_cast<int>(about)][this->cut.walk()](at.block, this->x + tile.offset + at.offset, into);
+    this->kernel.moments[static_cast<int>(about)][walk](at.block, this->x + tile.offset + at.offset, into);
   }
   void merge(Index groups, Partial into, Index count, Partial other, Index more) const noexcept {
     this->kernel.steps.merge_moments(groups, into, count, other, more);
   }
+};
+
+/// y from the statistics of x itself.
+template <Stored S, class Y = S*>
+struct NormalizeByBatch : FromMoments<NormalizeMap<S, const S*, Y>> {
+  using Base = FromMoments<NormalizeMap<S, const S*, Y>>;
+  using typename Base::Coefficients;
+  using typename Base::Partial;
+  using typename Base::T;
+
+  double eps;
+  Statistics<T> saved;
+  RunningSink<T> running;
+
   void coefficients(const Tile& tile, Partial moments, Coefficients& out) const noexcept {
     this->kernel.steps.statistics_of(tile.groups, moments, this->cut.view().count(), eps, out.statistics());
     this->scale(tile, out);
@@ -251,26 +260,26 @@ struct NormalizeByGiven : NormalizeMap<S, const S*, Y> {
   }
 };
 
-/// Mean and biased variance of each group, as numbers of type Result.
+/// What is measured, and by which kernels.
+template <Stored S>
+struct Measured {
+  using T = Arithmetic<S>;
+  const Kernels<S>& kernel;
+  const S* x;
+};
+
+/// Mean and biased variance of each group of `count` elements, as numbers of type Result.
 template <Stored S, class Result>
-struct MeasureMoments {
-  using Partial = Moments<Arithmetic<S>>;
+struct MeasureMoments : FromMoments<Measured<S>> {
+  using typename FromMoments<Measured<S>>::Partial;
   struct Coefficients {};
 
-  const Kernels<S>& kernel;
-  const Plan& plan;
-  const S* x;
+  Index count;
   Result *mean, *var;
 
-  void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
-    kernel.moments[static_cast<int>(About::mean)][plan.walk()](at.block, x + tile.offset + at.offset, into);
-  }
-  void merge(Index groups, Partial into, Index count, Partial other, Index more) const noexcept {
-    kernel.steps.merge_moments(groups, into, count, other, more);
-  }
   void coefficients(const Tile&, Partial, Coefficients&) const noexcept {}
   void commit(const Tile& tile, Partial moments, const Coefficients&) const noexcept {
-    scalar::mean_and_variance(tile.groups, moments, plan.view().count(), mean + tile.first, var + tile.first);
+    scalar::mean_and_variance(tile.groups, moments, count, mean + tile.first, var + tile.first);
   }
 };
 

@@ -13,10 +13,10 @@ namespace normkit::detail {
 /// y from the statistics of each pool of x. Where `measured` is not null, it gets the moments of every group, each of which is
 /// then a pool.
 template <Stored S>
-struct NormalizeByPool : NormalizeMap<S> {
-  using typename NormalizeMap<S>::T;
-  using typename NormalizeMap<S>::Coefficients;
-  using Partial = Moments<T>;
+struct NormalizeByPool : FromMoments<NormalizeMap<S>> {
+  using typename FromMoments<NormalizeMap<S>>::T;
+  using typename FromMoments<NormalizeMap<S>>::Coefficients;
+  using typename FromMoments<NormalizeMap<S>>::Partial;
   struct Shared {
     T mean[max_groups], mean_lo[max_groups];
     double rstd[max_groups];
@@ -24,19 +24,11 @@ struct NormalizeByPool : NormalizeMap<S> {
   };
 
   const Plan& members;
-  Walk walk;  // in which moments are taken
-  About about;
   double eps;
   Statistics<T> saved;
   Moments<T> measured;
 
   const Plan& groups() const noexcept { return members; }
-  void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
-    this->kernel.moments[static_cast<int>(about)][walk](at.block, this->x + tile.offset + at.offset, into);
-  }
-  void merge(Index groups, Partial into, Index count, Partial other, Index more) const noexcept {
-    this->kernel.steps.merge_moments(groups, into, count, other, more);
-  }
   void prepare(const Tile&, Partial) const noexcept {}
   void share(const PoolSet& set, Partial moments, Shared& out) const noexcept {
     if (measured.pivot) copy(set.pools(), moments, measured.from(set.base));

@@ -46,8 +46,11 @@ void forward_by_pool(const Executor& execute, const ForwardCall<S>& call, std::b
   const Plan members = member_plan(view), plan = view.joins() ? joined_plan(view) : members;
   const Kernels<S>& kernel = kernels<S>();
   const Moments<T> measured = call.running.mean ? PartialStore<Moments<T>>::in(memory, view.stats()) : Moments<T>{};
-  const NormalizeByPool<S> op{
-      {kernel, members, call.affine, call.x, call.y}, members, plan.walk(), call.about, call.eps, call.saved, measured};
+  const NormalizeByPool<S> op{{{kernel, members, call.affine, call.x, call.y}, plan.walk(), call.about},
+                              members,
+                              call.eps,
+                              call.saved,
+                              measured};
   run_by_pool(plan, op, execute);
   if (!call.running.mean) return;
   fold_samples(view, measured, [&](Index groups, Moments<T> into, Index samples, Moments<T> more) noexcept {
@@ -64,7 +67,7 @@ void forward_by_batch(const Executor& execute, const ForwardCall<S, Y>& call, st
     if (call.view.channels.count) return forward_by_pool(execute, call, memory);
   const Plan plan(call.view);
   const NormalizeByBatch<S, Y> op{
-      {kernels<S>(), plan, call.affine, call.x, call.y}, call.about, call.eps, call.saved, call.running};
+      {{kernels<S>(), plan, call.affine, call.x, call.y}, plan.walk(), call.about}, call.eps, call.saved, call.running};
   reduce_and_map(plan, op, execute, memory);
 }
 
@@ -76,11 +79,13 @@ template <Stored S>
 void forward_of_sum(const Executor& execute, const ForwardCall<S>& call, const Addends<S>& addends,
                     std::byte* memory) noexcept {
   const Plan plan(call.view);
-  NormalizeSum<S> op{
-      {{kernels<S>(), plan, call.affine, call.x, call.y}, call.about, call.eps, call.saved, call.running},
-      addends.first,
-      addends.second,
-      addends.sum};
+  NormalizeSum<S> op{{{{kernels<S>(), plan, call.affine, call.x, call.y}, plan.walk(), call.about},
+                      call.eps,
+                      call.saved,
+                      call.running},
+                     addends.first,
+                     addends.second,
+                     addends.sum};
   op.output = output_of(plan, call.y, addends.first, addends.second);
   reduce_and_map(plan, op, execute, memory);
 }
@@ -99,7 +104,7 @@ template <Stored S, class Result>
 void measure_moments(const Executor& execute, const StatView& view, const S* x, Result* mean, Result* var,
                      std::byte* memory) noexcept {
   const Plan plan(view);
-  const MeasureMoments<S, Result> op{kernels<S>(), plan, x, mean, var};
+  const MeasureMoments<S, Result> op{{{kernels<S>(), x}, plan.walk(), About::mean}, view.count(), mean, var};
   reduce_and_map(plan, op, execute, memory);
 }
 
