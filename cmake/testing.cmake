@@ -57,11 +57,11 @@ function(normkit_add_test name)
   else()
     target_link_libraries(${name} PRIVATE normkit_precompiled)
     target_precompile_headers(${name} REUSE_FROM normkit_precompiled)
-    if(NOT arg_LABELS MATCHES "^(kernel|plan|reference|simd|view)$") # what is below the layers
+    if(NOT name MATCHES "^(reference|simd|view)") # what is below the kernels
       target_link_libraries(${name} PRIVATE normkit_instances)
-      if(NOT arg_LABELS MATCHES "^(accuracy|golden|gradient)$") # of float and double alone
-        target_link_libraries(${name} PRIVATE normkit_instances_16bit)
-      endif()
+    endif()
+    if(name MATCHES "^(compile_fail|contract|norm)_|sixteen_bits")
+      target_link_libraries(${name} PRIVATE normkit_instances_16bit)
     endif()
   endif()
   gtest_discover_tests(
