@@ -1,7 +1,5 @@
 #pragma once
 
-#include <algorithm>
-
 #include <normkit/detail/kernel/kernels.hpp>
 #include <normkit/detail/plan/output.hpp>
 #include <normkit/detail/plan/pool.hpp>
@@ -156,10 +154,12 @@ struct NormalizeMap {
 template <Scalar T>
 void keep(const Tile& tile, const NormalizeCoefficients<T>& c, const Statistics<T>& sink) noexcept {
   if (!sink.mean) return;
-  std::copy_n(c.mean, tile.groups, sink.mean + tile.first);
-  std::copy_n(c.mean_lo, tile.groups, sink.mean_lo + tile.first);
-  std::copy_n(c.rstd, tile.groups, sink.rstd + tile.first);
-  std::copy_n(c.exponent, tile.groups, sink.exponent + tile.first);
+  for (Index g = 0; g < tile.groups; ++g) {
+    sink.mean[tile.first + g] = c.mean[g];
+    sink.mean_lo[tile.first + g] = c.mean_lo[g];
+    sink.rstd[tile.first + g] = c.rstd[g];
+    sink.exponent[tile.first + g] = c.exponent[g];
+  }
 }
 
 /// Running statistics to move, null where none: running = (1 - momentum) * running + momentum * batch. Or, not null, where the
