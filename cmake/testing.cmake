@@ -1,14 +1,6 @@
 # How a test is made. All tests share their options, so that they share one precompiled header as well.
 include(GoogleTest)
-
-# The oracle, which is not what is tested: always optimized, and never sanitized, which takes a million values four times as long.
-set(tests "${PROJECT_SOURCE_DIR}/tests")
-add_library(normkit_oracle STATIC "${tests}/reference/grouping.cpp" "${tests}/reference/normalization.cpp"
-                                  "${tests}/support/rule.cpp")
-target_compile_features(normkit_oracle PUBLIC cxx_std_20)
-target_compile_options(normkit_oracle PRIVATE ${normkit_warnings} -O2)
-target_include_directories(normkit_oracle PUBLIC "${tests}")
-target_link_libraries(normkit_oracle PUBLIC GTest::gtest)
+include(${CMAKE_CURRENT_LIST_DIR}/oracle.cmake)
 
 add_library(normkit_test_options INTERFACE)
 target_link_libraries(normkit_test_options INTERFACE normkit_developer normkit_oracle GTest::gtest_main)
@@ -26,18 +18,18 @@ foreach(header IN ITEMS instances instances_16bit) # twice, as tests/headers has
   file(CONFIGURE OUTPUT ${header}.cpp CONTENT "${include}${include}")
   add_library(normkit_${header} OBJECT "${CMAKE_CURRENT_BINARY_DIR}/${header}.cpp")
   target_link_libraries(normkit_${header} PRIVATE normkit_developer)
-  target_compile_definitions(normkit_${header} PRIVATE EIGEN_USE_THREADS=)
-  if(CMAKE_BUILD_TYPE STREQUAL "Release")
-    target_compile_options(normkit_${header} PRIVATE -O2)
-  elseif(NORMKIT_SANITIZE AND CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  target_compile_definitions(normkit_${header} PRIVATE EIGEN_USE_THREADS= NORMKIT_EXTERN_TEMPLATES=) # as of a whole target
+  if(NORMKIT_SANITIZE AND CMAKE_CXX_COMPILER_ID MATCHES "Clang")
     # Inlined, with a check at each access, they take clang more than eight minutes, not two. The large tests are of float
     # and double.
     target_compile_options(normkit_${header} PRIVATE $<IF:$<STREQUAL:${header},instances>,-O1,-O0>)
     target_compile_definitions(normkit_${header} PRIVATE NORMKIT_PLAIN_CALLS)
+  elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_compile_options(normkit_${header} PRIVATE -O2)
   endif()
 endforeach()
 
-set(sets "${tests}/kernel/sets.cpp")
+set(sets "${PROJECT_SOURCE_DIR}/tests/kernel/sets.cpp")
 add_library(normkit_precompiled OBJECT "${CMAKE_CURRENT_BINARY_DIR}/precompiled.cpp" ${sets})
 # Never optimized: their speed does not matter, the time to compile them does. No one else is handed their registers.
 set_source_files_properties(${sets} PROPERTIES SKIP_PRECOMPILE_HEADERS ON COMPILE_OPTIONS "-O0;-ffp-contract=off;-Wno-psabi")

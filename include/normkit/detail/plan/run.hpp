@@ -7,7 +7,8 @@
 // What the layers and the core header call: an executor, a view and pointers in, results out. Nothing here can fail.
 // `memory` holds partial results where few large groups are shared among threads. How many bytes, the function beside
 // each says: they depend on the shape alone, so that a layer has them from its first call on. With null, or on one
-// thread, tiles are not shared and no such memory is touched. The bits are the same either way.
+// thread, tiles are not shared and no such memory is touched; backward of views with channels always needs it. The bits are the
+// same either way.
 namespace normkit::detail {
 
 /// Of views with channels: room for the moments of every group, where running statistics `move` by them.
