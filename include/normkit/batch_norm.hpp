@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include <normkit/across_ranks.hpp>
 #include <normkit/channel_norm.hpp>
 #include <normkit/from_output.hpp>
 #include <normkit/higher_derivatives.hpp>
@@ -36,10 +37,11 @@ struct BatchNormOptions {
 /// Source   Ioffe, Szegedy 2015, arXiv:1502.03167, algorithms 1 and 2
 template <detail::Scalar T, class Ranks = AnyRank>
 class BatchNorm
-    : public detail::FusedReLU<detail::FromOutput<detail::VariableLength<detail::MicroBatches<
-          detail::HigherDerivatives<detail::ChannelNorm<BatchNorm<T, Ranks>, T, BatchNormOptions, Ranks>>>>>> {
+    : public detail::FusedReLU<detail::FromOutput<detail::VariableLength<detail::AcrossRanks<detail::MicroBatches<
+          detail::HigherDerivatives<detail::ChannelNorm<BatchNorm<T, Ranks>, T, BatchNormOptions, Ranks>>>>>>> {
   using Channels = detail::ChannelNorm<BatchNorm, T, BatchNormOptions, Ranks>;
-  using Outputs = detail::FromOutput<detail::VariableLength<detail::MicroBatches<detail::HigherDerivatives<Channels>>>>;
+  using Batches = detail::AcrossRanks<detail::MicroBatches<detail::HigherDerivatives<Channels>>>;
+  using Outputs = detail::FromOutput<detail::VariableLength<Batches>>;
   using Base = detail::FusedReLU<Outputs>;
   friend Outputs;
   friend Channels;

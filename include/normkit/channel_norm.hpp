@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <normkit/layer.hpp>
+#include <normkit/merge.hpp>
 #include <normkit/running_stats.hpp>
 
 namespace normkit {
@@ -126,16 +127,47 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
   void gather(bool on) {
     if (on && !options_.track_running_stats)
       throw state_error(std::string(name()) + ": expected track_running_stats in a layer to gather them");
-    if (on) gathered_.start(num_features_);
+    if (on) gathered_ = latest_ = normkit::Moments<T>(num_features_);
     gathers_ = on;
   }
   bool gathers() const noexcept { return gathers_; }
+
+  // For batches of which there is more elsewhere (across_ranks.hpp).
+  bool uses_batch() const noexcept { return this->is_training() || !options_.track_running_stats; }
+  /// All that can fail, but for the count of the whole batch.
+  template <Stored S>
+  std::byte* prepare_part(const StatView& view, Saved& saved) {
+    const bool moves = moves_running();
+    saved.reserve(num_features_);
+    return view.size() > 0 ? this->workspace_.reserve(forward_bytes<S>(view, moves)) : nullptr;
+  }
+  /// What a forward of given statistics keeps.
+  void keep_running(Saved& saved) const {
+    keep_given(num_features_, running_.mean.data(), running_.var.data(), options_.eps, saved.resize(num_features_));
+    saved.source = Saved::Source::running;
+  }
+  void require_whole(const normkit::Moments<T>& whole) const { require_batch(whole.count()); }
+  /// normalize of a part, by the moments of the whole.
+  template <Stored S>
+  void normalize_part(const Executor& execute, const StatView& view, normkit::Moments<T>& whole, const S* x, S* y,
+                      Saved& saved) {
+    const Statistics<T> sink = saved.resize(num_features_);
+    saved.source = Saved::Source::ranks;
+    saved.rank_count = whole.count();
+    if (whole.count() == 0) return;
+    const Steps<T>& steps = kernels<T>().steps;
+    steps.statistics_of(num_features_, whole.arrays(), whole.count(), options_.eps, sink);
+    move_by_batch(moves_running(), whole.count(), sink, num_features_, [&](const RunningSink<T>& running) {
+      move_running(steps, 0, num_features_, whole.arrays(), whole.count(), running);
+    });
+    if (view.size() > 0) forward_by_saved(execute, view, affine(), saved.statistics(), x, y);
+  }
   void move_by_gathered() {
     if (!gathers_ || gathered_.count() == 0)
       throw state_error(std::string(name()) + ": expected micro-batches that were gathered, got none");
     require_counter(running_.num_batches_tracked);
     const RunningSink<T> sink{running_.mean.data(), running_.var.data(), 0.0, options_.unbiased_running_var, {}};
-    kernels<T>().steps.update_running(num_features_, gathered_.all(), sink.freedom(gathered_.count()),
+    kernels<T>().steps.update_running(num_features_, gathered_.arrays(), sink.freedom(gathered_.count()),
                                       running_.next_momentum(options_.momentum), sink.mean, sink.var);
     gathered_.clear();
   }
@@ -173,8 +205,28 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
     return view;
   }
 
-  void require_batch(const StatView& view) const {
-    if (view.count() == 1)
+  /// A forward in training moves the running statistics. Throws where these cannot count one more.
+  bool moves_running() const {
+    const bool moves = this->is_training() && options_.track_running_stats && !held_;
+    if (moves) require_counter(running_.num_batches_tracked);
+    return moves;
+  }
+  /// Calls compute(where the running statistics of a batch go), which leaves its statistics in `sink`, and takes back what a
+  /// batch with NaN or infinity has moved.
+  template <class Compute>
+  void move_by_batch(bool moves, Index count, const Statistics<T>& sink, Index statistics, const Compute& compute) {
+    const std::int64_t batches = running_.num_batches_tracked;
+    if (moves && options_.reject_nonfinite) running_.keep();
+    compute(moves ? running_sink() : RunningSink<T>{});
+    if (moves && options_.reject_nonfinite && !is_finite(sink, statistics)) {
+      running_.restore(batches);
+      ++rejected_;
+    } else if (moves && gathers_) {
+      gathered_.add(latest_.arrays(), count);
+    }
+  }
+  void require_batch(Index count) const {
+    if (count == 1)
       throw shape_error(std::string(name()) + ": Expected more than 1 " + std::string(Derived::values) +
                         " when training, got 1 for each of " + std::to_string(num_features_) + " channels");
   }
@@ -195,28 +247,19 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
 
   template <Stored S, class Y>
   void normalize(const Executor& execute, const StatView& view, const S* x, Y y, Saved& saved) {
-    const bool by_batch = this->is_training() || !options_.track_running_stats;
-    const bool moves = this->is_training() && options_.track_running_stats && !held_;
-    by_batch ? require_batch(view) : require_running_var(name(), running_.var.data(), num_features_);
-    if (moves) require_counter(running_.num_batches_tracked);
-    std::byte* const memory = by_batch ? this->workspace_.reserve(forward_bytes<S>(view, moves)) : nullptr;
-    const Statistics<T> sink = saved.resize(by_batch ? view.stats() : num_features_);
-    saved.source = by_batch ? Saved::Source::batch : Saved::Source::running;
-    if (by_batch) {
-      const std::int64_t batches = running_.num_batches_tracked;
-      if (moves && options_.reject_nonfinite) running_.keep();
-      const RunningSink<T> running = moves ? running_sink() : RunningSink<T>{};
-      forward_by_batch<S, Y>(execute, {view, Base::about, options_.eps, affine(), x, y, sink, running}, memory);
-      if (moves && options_.reject_nonfinite && !is_finite(sink, view.stats())) {
-        running_.restore(batches);
-        ++rejected_;
-      } else if (moves && gathers_) {
-        gathered_.add(view.count());
-      }
-    } else {
-      keep_given(num_features_, running_.mean.data(), running_.var.data(), options_.eps, sink);
-      forward_by_given(execute, view, affine(), options_.eps, running_.mean.data(), running_.var.data(), x, y);
+    if (!uses_batch()) {
+      require_running_var(name(), running_.var.data(), num_features_);
+      keep_running(saved);
+      return forward_by_given(execute, view, affine(), options_.eps, running_.mean.data(), running_.var.data(), x, y);
     }
+    require_batch(view.count());
+    const bool moves = moves_running();
+    std::byte* const memory = this->workspace_.reserve(forward_bytes<S>(view, moves));
+    const Statistics<T> sink = saved.resize(view.stats());
+    saved.source = Saved::Source::batch;
+    move_by_batch(moves, view.count(), sink, view.stats(), [&](const RunningSink<T>& running) {
+      forward_by_batch<S, Y>(execute, {view, Base::about, options_.eps, affine(), x, y, sink, running}, memory);
+    });
   }
 
   template <Stored S, class Y>
@@ -225,14 +268,14 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
       require_running_var(name(), running_.var.data(), num_features_);
       forward_by_given(execute, view, affine(), options_.eps, running_.mean.data(), running_.var.data(), x, y);
     } else {
-      require_batch(view);
+      require_batch(view.count());
       forward_by_batch<S, Y>(execute, {view, Base::about, options_.eps, affine(), x, y}, nullptr);
     }
   }
 
   /// Whereto a batch's statistics go that count.
   RunningSink<T> running_sink() noexcept {
-    if (gathers_) return {nullptr, nullptr, 0.0, true, gathered_.latest()};
+    if (gathers_) return {nullptr, nullptr, 0.0, true, latest_.arrays()};
     return {running_.mean.data(),
             running_.var.data(),
             running_.next_momentum(options_.momentum),
@@ -250,7 +293,7 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
   Options options_;
   Index num_features_;
   RunningStats<T> running_;
-  GatheredMoments<T> gathered_;
+  normkit::Moments<T> gathered_, latest_;  // of micro-batches
   std::int64_t rejected_ = 0;
   bool held_ = false, gathers_ = false;
 };

@@ -2,8 +2,8 @@
 
 #include <stdexcept>
 
-/// The three ways in which a call can be refused. Whatever throws one of them has written nothing: outputs,
-/// parameters, running statistics and counters are as they were before the call.
+/// The ways in which a call can be refused. Whatever throws one of them has written nothing: outputs, parameters, running
+/// statistics and counters are as they were before the call.
 namespace normkit {
 
 /// A tensor's rank or extents do not fit the layer or the other tensors of the call.
@@ -19,6 +19,12 @@ struct argument_error : std::invalid_argument {
 /// The call does not fit what happened before it: a backward with no forward, `op()` in training.
 struct state_error : std::logic_error {
   using std::logic_error::logic_error;
+};
+
+/// Another rank of a communicator has refused its part of the call, and so this one is refused on all of them. The message has
+/// the rank and, as far as there is room, its reason.
+struct rank_error : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 }  // namespace normkit

@@ -264,9 +264,9 @@ class Layer : public LayerState<T, Rank, Layout> {
     return view;
   }
   /// That a forward of this layer, of a tensor of that shape and of that view, has filled `saved`. Throws.
-  void require_saved(const Shape& shape, const StatView& view, const Saved& saved) const {
-    saved.require(
-        derived().name(), shape, view, Derived::about, requires(const Derived& layer) { layer.running_mean(); });
+  void require_saved(const Shape& shape, const StatView& view, const Saved& saved, bool of_ranks = false) const {
+    constexpr bool has_running = requires(const Derived& layer) { layer.running_mean(); };
+    saved.require(derived().name(), shape, view, Derived::about, has_running, of_ranks);
   }
   StatView saved_view(const Shape& shape, const Saved& saved) const {
     const StatView view = checked_view(shape);

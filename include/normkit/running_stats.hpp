@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <vector>
 
-#include <normkit/detail/kernel/kernels.hpp>
-#include <normkit/detail/plan/workspace.hpp>
 #include <normkit/parameters.hpp>
 
 namespace normkit {
@@ -67,40 +65,4 @@ struct RunningStats {
   }
 };
 
-namespace detail {
-
-/// The moments of several batches as those of one.
-template <Scalar T>
-class GatheredMoments {
-  using Store = PartialStore<Moments<T>>;
-
- public:
-  /// Makes room for those of so many channels, and forgets what has been gathered.
-  void start(Index channels) {
-    memory_.resize(2 * Store::bytes(channels));
-    channels_ = channels;
-    count_ = 0;
-  }
-  void clear() noexcept { count_ = 0; }
-
-  /// Where a forward leaves the moments of its batch, which `add` then takes, of so many values of each channel.
-  Moments<T> latest() noexcept { return Store::in(memory_.data() + Store::bytes(channels_), channels_); }
-  void add(Index values) noexcept {
-    if (count_ == 0)
-      copy(channels_, latest(), all());
-    else
-      kernels<T>().steps.merge_moments(channels_, all(), count_, latest(), values);
-    count_ += values;
-  }
-
-  Moments<T> all() noexcept { return Store::in(memory_.data(), channels_); }
-  /// Values of each channel.
-  Index count() const noexcept { return count_; }
-
- private:
-  std::vector<std::byte> memory_;
-  Index channels_ = 0, count_ = 0;
-};
-
-}  // namespace detail
 }  // namespace normkit

@@ -40,9 +40,11 @@ struct Saved {
   Numbers<double> rstd;
   Numbers<int> exponent;
 
-  /// Where the statistics came from, so that backward differentiates what forward did, whatever the mode is by then.
-  enum class Source { none, batch, running };
+  /// Where the statistics came from, so that backward differentiates what forward did, whatever the mode is by then: the batch,
+  /// those of all ranks of a communicator, or the running ones.
+  enum class Source { none, batch, ranks, running };
   Source source = Source::none;
+  Index rank_count = 0;    // of `ranks`: values of each statistic on all of them
   bool in_place = false;   // the input is gone
   bool rectified = false;  // the output is not the norm's own
   detail::About about = detail::About::mean;
@@ -50,12 +52,16 @@ struct Saved {
   detail::StatView view;           // what the statistics are of: another layer's are refused
   double greatest = 0, least = 0;  // number of the tensors' own type, the least being normal
 
-  /// Makes room; all that can fail in keeping statistics, and then nothing has changed.
-  detail::Statistics<T> resize(Index statistics) {
+  /// All that can fail in keeping statistics; nothing changes.
+  void reserve(Index statistics) {
     mean.reserve(statistics);
     mean_lo.reserve(statistics);
     rstd.reserve(statistics);
     exponent.reserve(statistics);
+  }
+  /// Makes room.
+  detail::Statistics<T> resize(Index statistics) {
+    reserve(statistics);
     mean.resize(statistics);
     mean_lo.resize(statistics);
     rstd.resize(statistics);
@@ -81,13 +87,16 @@ struct Saved {
            exponent.size() == statistics;
   }
 
-  /// That a forward of such a layer has filled this, with an x of such a shape.
+  /// That a forward of such a layer has filled this, with an x of such a shape, and with a communicator if `of_ranks`.
   /// Throws   state_error
   void require(std::string_view layer, const detail::Shape& x, const detail::StatView& expected,
-               detail::About expected_about, bool has_running) const {
+               detail::About expected_about, bool has_running, bool of_ranks = false) const {
     const std::string name(layer);
     if (source == Source::none)
       throw state_error(name + ": backward needs what a forward has saved, got a Saved that none has filled");
+    if (source != Source::running && (source == Source::ranks) != of_ranks)
+      throw state_error(name + ": expected what a forward " + (of_ranks ? "with" : "without") +
+                        " a communicator saved, got that of one " + (of_ranks ? "without" : "with"));
     if (!(shape == x))
       throw state_error(name + ": expected x of shape " + shape.text() + shape.order() +
                         " as in the forward that was saved, got " + x.text() + x.order());
@@ -105,6 +114,8 @@ struct Gradients {
   bool input = true;
   bool weight = true;
   bool bias = true;
+  /// With a communicator: of weight and bias this rank's part alone, for a trainer that adds up all gradients of all ranks itself.
+  bool own_part = false;
 };
 
 }  // namespace normkit

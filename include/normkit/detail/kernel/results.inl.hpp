@@ -13,6 +13,23 @@ void mean_and_variance(Index groups, Moments<T> moments, Index n, Result* mean, 
   }
 }
 
+/// The moments whose mean and sum of squares are plain numbers. A mean that T does not hold is all in the rest.
+template <class T>
+void take_moments(double mean, double m2, Moments<T> out) noexcept {
+  NORMKIT_EXACT
+  const T nearest_mean = static_cast<T>(mean);
+  *out.pivot = std::isfinite(mean) && !std::isfinite(nearest_mean) ? T(0) : nearest_mean;
+  *out.delta = widen<T>(std::isfinite(mean) ? mean - static_cast<double>(*out.pivot) : 0.0);
+  *out.m2 = widen<T>(m2);
+  *out.exponent = 0;
+}
+
+/// A sum as a plain number.
+template <class T>
+double plain_sum(Wide<T> sum, int exponent) noexcept {
+  return nearest(shifted(sum, exponent));
+}
+
 /// rstd of every statistic rounded to T, for the dual view. Returns whether any is not to be used like that.
 template <class T>
 bool round_rstd(Index statistics, SavedStatistics<T> saved, T* rstd) noexcept {

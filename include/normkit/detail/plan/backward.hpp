@@ -38,7 +38,7 @@ struct SumsOfGradient {
   using Partial = GradientSums<T>;
 
   const Kernels<S>& kernel;
-  const Plan& plan;
+  const Cut& cut;
   SavedStatistics<T> saved;
   const S* x;
   Up dy;
@@ -53,9 +53,9 @@ struct SumsOfGradient {
   void reduce_about(SumKind kind, const Tile& tile, const TileBlock& at, SavedStatistics<T> statistics, const T* rstd,
                     const T* weight, bool careful, Partial into) const noexcept {
     const Index offset = tile.offset + at.offset;
-    sums_kernel(kernel, plan.walk(), kind, dy)(
+    sums_kernel(kernel, cut.walk(), kind, dy)(
         at.block, x + offset, dy + offset,
-        {statistics, rstd, weight, careful, plan.view().size() > Plan::cached_elements}, into);
+        {statistics, rstd, weight, careful, cut.view().size() > Plan::cached_elements}, into);
   }
 };
 
@@ -75,7 +75,7 @@ struct GradientMap : SumsOfGradient<S, Up> {
 
   S* dx;
   const S* added = nullptr;  // to dx
-  Output output = output_for(this->plan, this->dy, dx, this->x, added);
+  Output output = output_for(this->cut, this->dy, dx, this->x, added);
 
  protected:
   /// From the sums over groups, or pools, of `count` elements each; the weight is the scale's.
@@ -90,7 +90,7 @@ struct GradientMap : SumsOfGradient<S, Up> {
                  const scalar::CarefulWeight<T>& weight, Index ahead) const noexcept {
     const Index offset = tile.offset + at.offset;
     const SavedStatistics<T> statistics = this->saved.from(tile.first);
-    auto* const gradient = gradient_kernel(this->kernel, this->plan.walk(), output, this->dy,
+    auto* const gradient = gradient_kernel(this->kernel, this->cut.walk(), output, this->dy,
                                            weight.of_dy ? weight.by : WeightBy::none, added);
     const auto some = [&](Index from, Index count) noexcept {
       const Index start = offset + from * at.block.group_stride;
@@ -127,7 +127,7 @@ struct GradientByBatch : GradientMap<S, Up> {
                        weight, false, into);
   }
   void coefficients(const Tile& tile, Partial sums, Coefficients& out) const noexcept {
-    this->take_means(tile.groups, sums, this->plan.view().count(), this->saved.from(tile.first),
+    this->take_means(tile.groups, sums, this->cut.view().count(), this->saved.from(tile.first),
                      affine.by_element ? nullptr : affine.weight_at(tile.first), out);
     if (about == About::zero)  // no mean was subtracted, so none is missing
       for (Index g = 0; g < tile.groups; ++g) {

@@ -176,6 +176,16 @@ struct RunningSink {
   Index freedom(Index count) const noexcept { return unbiased ? count - 1 : count; }
 };
 
+/// Moves running statistics, or keeps the moments, of some groups from `first` on, of `count` elements each.
+template <Scalar T>
+void move_running(const Steps<T>& steps, Index first, Index groups, Moments<T> moments, Index count,
+                  const RunningSink<T>& running) noexcept {
+  if (running.measured.pivot) copy(groups, moments, running.measured.from(first));
+  if (running.mean)
+    steps.update_running(groups, moments, running.freedom(count), running.momentum, running.mean + first,
+                         running.var + first);
+}
+
 /// The part that all share that begin with the moments of x; Base has the kernel and x.
 template <class Base>
 struct FromMoments : Base {
@@ -210,10 +220,7 @@ struct NormalizeByBatch : FromMoments<NormalizeMap<S, const S*, Y>> {
   }
   void commit(const Tile& tile, Partial moments, const Coefficients& c) const noexcept {
     keep(tile, c, saved);
-    if (running.measured.pivot) copy(tile.groups, moments, running.measured.from(tile.first));
-    if (running.mean)
-      this->kernel.steps.update_running(tile.groups, moments, running.freedom(this->cut.view().count()),
-                                        running.momentum, running.mean + tile.first, running.var + tile.first);
+    move_running(this->kernel.steps, tile.first, tile.groups, moments, this->cut.view().count(), running);
   }
 };
 
@@ -268,19 +275,16 @@ struct Measured {
   const S* x;
 };
 
-/// Mean and biased variance of each group of `count` elements, as numbers of type Result.
-template <Stored S, class Result>
+/// The moments of each group, and no output: sink(tile, moments).
+template <Stored S, class Sink>
 struct MeasureMoments : FromMoments<Measured<S>> {
   using typename FromMoments<Measured<S>>::Partial;
   struct Coefficients {};
 
-  Index count;
-  Result *mean, *var;
+  Sink sink;
 
   void coefficients(const Tile&, Partial, Coefficients&) const noexcept {}
-  void commit(const Tile& tile, Partial moments, const Coefficients&) const noexcept {
-    scalar::mean_and_variance(tile.groups, moments, count, mean + tile.first, var + tile.first);
-  }
+  void commit(const Tile& tile, Partial moments, const Coefficients&) const noexcept { sink(tile, moments); }
 };
 
 }  // namespace normkit::detail

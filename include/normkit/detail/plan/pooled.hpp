@@ -95,11 +95,12 @@ struct GradientByPool : GradientMap<S> {
     Partial sums;
   };
 
+  const Plan& members;
   Affine<T> affine;
   SplitWeights<T> weights;
   Partial summed;
 
-  const Plan& groups() const noexcept { return this->plan; }
+  const Plan& groups() const noexcept { return members; }
   void reduce(const Tile& tile, const TileBlock& at, Partial into) const noexcept {
     this->reduce_about(SumKind::plain, tile, at, this->saved.from(tile.first), nullptr, nullptr, false, into);
   }
@@ -111,14 +112,14 @@ struct GradientByPool : GradientMap<S> {
       copy(tile.groups, sums, summed.from(tile.first));
       this->kernel.steps.scale_sums(tile.groups, summed.from(tile.first), this->saved.rstd + tile.first);
     }
-    const TileParameter<T> weight(affine, affine.weight, this->plan.view(), tile);
+    const TileParameter<T> weight(affine, affine.weight, members.view(), tile);
     if (weight) this->kernel.steps.weigh_sums(tile.groups, sums, weight);
   }
   void share(const PoolSet& set, Partial sums, Shared& out) const noexcept {
     T mean[max_groups];
     double rstd[max_groups];
     int exponent[max_groups];
-    const Index pools = set.pools(), unit = pool_unit(this->plan.view().channels);
+    const Index pools = set.pools(), unit = pool_unit(members.view().channels);
     for (Index p = 0; p < pools; ++p) {
       const Index group = set.base + p / set.width * unit + p % set.width;
       mean[p] = this->saved.mean[group];
@@ -130,7 +131,7 @@ struct GradientByPool : GradientMap<S> {
   }
   void coefficients(const Tile& tile, const Members& of, const Shared& shared, Coefficients& out) const noexcept {
     const auto of_tile = [&](const T* of_channels, T* room) noexcept {
-      return of_channels ? this->plan.view().channels.of(of_channels, tile.first, tile.groups, room) : nullptr;
+      return of_channels ? members.view().channels.of(of_channels, tile.first, tile.groups, room) : nullptr;
     };
     out.digits = of_tile(weights.digits, out.digits_room);
     out.power = of_tile(weights.power, out.power_room);
@@ -155,7 +156,7 @@ struct GradientByPool : GradientMap<S> {
  private:
   void take_pool_means(Index groups, Partial sums, SavedStatistics<T> statistics, const T* power,
                        GradientCoefficients<T>& out) const noexcept {
-    this->take_means(groups, sums, this->plan.view().pool_count(), statistics, power, out);
+    this->take_means(groups, sums, members.view().pool_count(), statistics, power, out);
   }
   /// The same where some pool is to be done carefully, or some weight is not tame: group by group.
   void careful_coefficients(const Tile& tile, const Members& of, const Shared& shared,

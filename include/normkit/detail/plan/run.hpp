@@ -100,13 +100,23 @@ void forward_by_given(const Executor& execute, const StatView& view, const Affin
   map_only(pieces, op, execute);
 }
 
+/// The moments of each group, each tile's handed to `sink`.
+template <Stored S, class Sink>
+void reduce_moments(const Executor& execute, const StatView& view, const S* x, const Sink& sink,
+                    std::byte* memory) noexcept {
+  const Plan plan(view);
+  const MeasureMoments<S, Sink> op{{{kernels<S>(), x}, plan.walk(), About::mean}, sink};
+  reduce_and_map(plan, op, execute, memory);
+}
+
 /// Mean and biased variance of each group.
 template <Stored S, class Result>
 void measure_moments(const Executor& execute, const StatView& view, const S* x, Result* mean, Result* var,
                      std::byte* memory) noexcept {
-  const Plan plan(view);
-  const MeasureMoments<S, Result> op{{{kernels<S>(), x}, plan.walk(), About::mean}, view.count(), mean, var};
-  reduce_and_map(plan, op, execute, memory);
+  const auto sink = [&](const Tile& tile, Moments<Arithmetic<S>> moments) noexcept {
+    scalar::mean_and_variance(tile.groups, moments, view.count(), mean + tile.first, var + tile.first);
+  };
+  reduce_moments(execute, view, x, sink, memory);
 }
 
 /// The statistics that a forward with a given mean and variance would have kept.
@@ -172,7 +182,8 @@ void backward_by_pool(const Executor& execute, const BackwardCall<S>& call, std:
   const auto weights = SplitWeights<T>::in(memory, channels, call.affine.weight);
   std::byte* const rest = memory + SplitWeights<T>::bytes(channels);
   const Sums summed = call.gradient ? PartialStore<Sums>::in(rest, call.view.stats()) : Sums{};
-  const GradientByPool<S> op{{{kernel, plan, call.saved, call.x, call.dy}, call.dx}, call.affine, weights, summed};
+  const GradientByPool<S> op{
+      {{kernel, plan, call.saved, call.x, call.dy}, call.dx}, plan, call.affine, weights, summed};
   if (call.dx || call.gradient) run_by_pool(plan, op, execute);
   if (!call.gradient) return;
   fold_samples(call.view, summed, [&](Index groups, Sums into, Index, Sums more) noexcept {

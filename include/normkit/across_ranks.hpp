@@ -1,0 +1,175 @@
+#pragma once
+
+#include <normkit/detail/exchange.hpp>
+#include <normkit/layer.hpp>
+#include <normkit/merge.hpp>
+
+namespace normkit::detail {
+
+/// A batch that is in parts on several ranks, normalized as one. For `Base` whose statistics go by channel, over all samples.
+template <class Base>
+class AcrossRanks : public Base {
+  using T = typename Base::Tensor::Scalar;
+
+ public:
+  using Base::backward;
+  using Base::forward;
+  using typename Base::Saved;
+
+  /// forward of this rank's part of a batch: with the statistics of all parts, as one process would do the whole of it. In
+  /// evaluation with running statistics it is forward, and nothing is exchanged; else one all_gather. All ranks are to be in the
+  /// same mode, and to have the same options and parameters.
+  /// Shapes   as forward; parts may differ in all extents but the channels', and have none (N = 0)
+  /// Memory   as forward; reads x once more
+  /// Threads  those of the device; the communicator is called by the calling thread alone. The same bits for any number of threads,
+  ///          on all ranks and in every run; with another number of parts, within the same bounds
+  /// Throws   as forward, and where it does on one rank, rank_error on the others; what the communicator throws. y and the state
+  ///          untouched on all of them
+  template <class Device, class C, class X, class Y>
+  requires(Communicator<C>&& Base::template is_device<Device>&& Base::template takes<X, Y>()) void forward(
+      const Device& device, C& communicator, const X& x, Y&& y, Saved& saved) {
+    if constexpr (is_single<C>) {
+      Base::forward(device, x, y, saved);
+    } else {
+      if (!this->uses_batch()) {
+        Base::forward(device, x, y, saved);
+        return this->keep_running(saved);  // of no samples as well: its backward goes the way of the other ranks
+      }
+      using S = StoredOf<X>;
+      decltype(auto) input = dense(device, x);
+      Shape shape;
+      StatView view;
+      const auto part = [&](Moments<T> out) {
+        shape = this->checked_shape(input);
+        view = this->checked_view(shape, input, y);
+        std::byte* const memory = this->template prepare_part<S>(view, saved);
+        if (view.size() > 0) keep_moments(executor_for(device, view.size()), view, elements(input), out, memory);
+        return view.count();
+      };
+      moments_.combine(communicator, Base::current_name(), this->num_features(), {}, part);
+      this->require_whole(moments_.whole());
+      this->normalize_part(executor_for(device, view.size()), view, moments_.whole(), elements(input), elements(y),
+                           saved);
+      saved.template describe<ScalarOf<X>>(shape, view, About::mean, view.size() > 0 && y.data() == input.data());
+    }
+  }
+  template <class Device, class C, class X, class Y>
+  requires(Communicator<C>&& Base::template is_device<Device>&& Base::template takes<X, Y>()) void forward(
+      const Device& device, C& communicator, const X& x, Y&& y) {
+    forward(device, communicator, x, y, this->saved_);
+  }
+  template <class C, class X, class Y>
+  requires(Communicator<C>&& Base::template takes<X, Y>()) void forward(C& communicator, const X& x, Y&& y,
+                                                                        Saved& saved) {
+    forward(Eigen::DefaultDevice(), communicator, x, y, saved);
+  }
+  template <class C, class X, class Y>
+  requires(Communicator<C>&& Base::template takes<X, Y>()) void forward(C& communicator, const X& x, Y&& y) {
+    forward(Eigen::DefaultDevice(), communicator, x, y, this->saved_);
+  }
+
+  /// backward of such a forward: dx of this rank's part, and the gradients of weight and bias of the whole batch, which are the same
+  /// on all ranks. They are not to be added up over ranks again: for that there is `Gradients::own_part`. One all_gather in any
+  /// mode.
+  /// Throws   as backward, and as forward with a communicator; state_error where the ranks' forwards do not belong together
+  /// Else     as backward and as forward with a communicator
+  template <class Device, class C, class X, class DY, class DX, std::same_as<Saved> Kept>
+  requires(Communicator<C>&& Base::template is_device<Device>&& Base::template takes<X, DY, DX>()) void backward(
+      const Device& device, C& communicator, const X& x, const DY& dy, DX&& dx, const Kept& saved,
+      Gradients which = {}) {
+    if constexpr (is_single<C>) {
+      Base::backward(device, x, dy, dx, saved, which);
+    } else {
+      using S = StoredOf<X>;
+      decltype(auto) input = dense(device, x);
+      decltype(auto) upstream = dense(device, dy);
+      const bool given = saved.source == Saved::Source::running;
+      const Index before = given ? -1 : saved.rank_count;
+      BackwardCall<S> call{};
+      const auto part = [&](GradientSums<T> out) {
+        const Shape shape = this->checked_shape(input);
+        this->check_backward(shape, input, upstream, dx, which);
+        call = part_call(shape, input, upstream, which.input ? elements(dx) : static_cast<S*>(nullptr), saved, which);
+        sum_part(device, call, out);
+        return call.view.count();
+      };
+      sums_.combine(communicator, Base::current_name(), this->num_features(), {0, before, RankHeader::backward}, part);
+      const Index count = sums_.whole().count();
+      if (!given && count != before)
+        throw state_error(std::string(Base::current_name()) + ": expected the parts of a batch of " +
+                          std::to_string(before) + " values per channel, got " + std::to_string(count));
+      const bool is_empty = call.view.size() == 0;
+      const ParameterSink<T> parameters = std::exchange(call.gradient, {});
+      if (which.own_part ? !is_empty : count > 0)
+        kernels<T>().steps.add_gradients(this->num_features(), which.own_part ? sums_.own() : sums_.whole().arrays(),
+                                         saved.statistics().rstd, parameters.weight, parameters.bias);
+      if (!call.dx || is_empty) return;
+      const Executor execute = executor_for(device, call.view.size());
+      given ? backward_by_given(execute, call, nullptr)
+            : backward_by_sums(execute, call, sums_.whole().arrays(), count);
+    }
+  }
+  template <class Device, class C, class X, class DY, class DX>
+  requires(Communicator<C>&& Base::template is_device<Device>&& Base::template takes<X, DY, DX>()) void backward(
+      const Device& device, C& communicator, const X& x, const DY& dy, DX&& dx, Gradients which = {}) {
+    backward(device, communicator, x, dy, dx, this->saved_, which);
+  }
+  template <class C, class X, class DY, class DX, std::same_as<Saved> Kept>
+  requires(Communicator<C>&& Base::template takes<X, DY, DX>()) void backward(C& communicator, const X& x, const DY& dy,
+                                                                              DX&& dx, const Kept& saved,
+                                                                              Gradients which = {}) {
+    backward(Eigen::DefaultDevice(), communicator, x, dy, dx, saved, which);
+  }
+  template <class C, class X, class DY, class DX>
+  requires(Communicator<C>&& Base::template takes<X, DY, DX>()) void backward(C& communicator, const X& x, const DY& dy,
+                                                                              DX&& dx, Gradients which = {}) {
+    backward(Eigen::DefaultDevice(), communicator, x, dy, dx, this->saved_, which);
+  }
+
+  /// What backward adds up over this rank's part, in the statistics of all parts: for transports that are no communicator.
+  /// Throws   as backward
+  template <class Device, class X, class DY, std::same_as<Saved> Kept>
+  requires(Base::template is_device<Device>&& Base::template takes<X, DY>()) normkit::GradientSums<T> gradient_sums(
+      const Device& device, const X& x, const DY& dy, const Kept& saved) {
+    decltype(auto) input = dense(device, x);
+    decltype(auto) upstream = dense(device, dy);
+    const Shape shape = this->checked_shape(input);
+    this->require_like(shape, "dy", upstream);
+    const auto call = part_call(shape, input, upstream, static_cast<StoredOf<X>*>(nullptr), saved, {});
+    normkit::GradientSums<T> sums(this->num_features());
+    sum_part(device, call, sums.arrays());
+    sums.set_count(call.view.count());
+    return sums;
+  }
+  template <class X, class DY, std::same_as<Saved> Kept>
+  requires(Base::template takes<X, DY>()) normkit::GradientSums<T> gradient_sums(const X& x, const DY& dy,
+                                                                                 const Kept& saved) {
+    return gradient_sums(Eigen::DefaultDevice(), x, dy, saved);
+  }
+
+ protected:
+  using Base::Base;
+
+ private:
+  template <class C>
+  static constexpr bool is_single = std::is_same_v<std::remove_const_t<C>, SingleProcess>;
+
+  template <class X, class DY, Stored S>
+  BackwardCall<S> part_call(const Shape& shape, const X& x, const DY& dy, S* dx, const Saved& saved, Gradients which) {
+    const StatView view = this->checked_view(shape);
+    this->require_saved(shape, view, saved, true);
+    this->require_input(saved);
+    return this->backward_call(view, saved, elements(x), elements(dy), dx, which);
+  }
+  template <class Device, Stored S>
+  void sum_part(const Device& device, const BackwardCall<S>& call, GradientSums<T> out) {
+    if (call.view.size() == 0) return;
+    std::byte* const memory = this->workspace_.reserve(backward_bytes<S>(call.view, false));
+    keep_sums(executor_for(device, call.view.size()), call, out, memory);
+  }
+
+  Exchange<normkit::Moments<T>> moments_;
+  Exchange<normkit::GradientSums<T>> sums_;
+};
+
+}  // namespace normkit::detail
