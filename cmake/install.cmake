@@ -8,6 +8,9 @@ target_include_directories(normkit INTERFACE "$<INSTALL_INTERFACE:${CMAKE_INSTAL
 install(DIRECTORY include/normkit TYPE INCLUDE FILES_MATCHING PATTERN "*.hpp")
 install(TARGETS normkit EXPORT normkit_targets)
 install(EXPORT normkit_targets NAMESPACE normkit:: DESTINATION "${package_dir}" FILE normkitTargets.cmake)
+# A component, since it needs MPI where it is used.
+install(TARGETS normkit_mpi EXPORT normkit_mpi_targets)
+install(EXPORT normkit_mpi_targets NAMESPACE normkit:: DESTINATION "${package_dir}" FILE normkitMpiTargets.cmake)
 
 configure_package_config_file(
   cmake/normkitConfig.cmake.in normkitConfig.cmake

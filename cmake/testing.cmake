@@ -38,11 +38,10 @@ target_compile_definitions(normkit_precompiled PUBLIC NORMKIT_EXTERN_TEMPLATES=)
 target_precompile_headers(normkit_precompiled PRIVATE <gtest/gtest.h> <unsupported/Eigen/CXX11/Tensor>
                           <unsupported/Eigen/CXX11/ThreadPool>)
 
-# normkit_add_test(name [HEADER_ONLY] LABELS stage FILES file...)
-# One GoogleTest program, each of its tests known to ctest as "name.Suite.Behaviour". HEADER_ONLY: it compiles all of
-# the library itself, as most users do.
-function(normkit_add_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "HEADER_ONLY" "" "LABELS;FILES")
+# normkit_add_test_program(name [HEADER_ONLY] FILES file...)
+# A GoogleTest program. HEADER_ONLY: it compiles all of the library itself, as most users do.
+function(normkit_add_test_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "HEADER_ONLY" "" "FILES")
   add_executable(${name} ${arg_FILES})
   if(arg_HEADER_ONLY)
     target_link_libraries(${name} PRIVATE normkit_test_options)
@@ -56,6 +55,13 @@ function(normkit_add_test name)
       target_link_libraries(${name} PRIVATE normkit_instances_16bit)
     endif()
   endif()
+endfunction()
+
+# normkit_add_test(name LABELS stage [HEADER_ONLY] FILES file...)
+# The same, each of its tests known to ctest as "name.Suite.Behaviour".
+function(normkit_add_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABELS" "")
+  normkit_add_test_program(${name} ${arg_UNPARSED_ARGUMENTS})
   gtest_discover_tests(
     ${name}
     TEST_PREFIX "${name}."
