@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -28,17 +29,42 @@ inline const char* name(Norm norm) {
   return "";
 }
 
+/// Makes what stands between a convolution and its ReLU, of so many channels of extent x extent places; null for nothing.
+using MakeNorm = std::function<std::unique_ptr<Layer>(Index channels, Index extent)>;
+
+inline MakeNorm maker_of(Norm norm) {
+  return [norm](Index channels, Index extent) -> std::unique_ptr<Layer> {
+    using BatchNorm = normkit::BatchNorm2d<float>;
+    using LayerNorm = normkit::LayerNorm<float, 3>;
+    switch (norm) {
+      case Norm::none:
+        break;
+      case Norm::batch:  // each channel over the batch and all places: C means
+        return std::make_unique<Normalize<BatchNorm>>(BatchNorm(channels));
+      case Norm::layer:  // each image over its channels and places: N means, and a weight for each element of an image
+        return std::make_unique<Normalize<LayerNorm>>(LayerNorm({channels, extent, extent}));
+    }
+    return nullptr;
+  };
+}
+
 /// What kind of norm stands between a convolution and its ReLU is the only choice. The numbers drawn from `random` do
 /// not depend on it: networks of one seed start from the same weights.
 class Network {
  public:
-  Network(Norm norm, Random& random) {
-    append_block(norm, 1, 16, side, random);
-    append_block(norm, 16, 16, side, random);
+  /// `hidden`: outputs of one more layer before the last, normalized too; 0 for none.
+  Network(const MakeNorm& make_norm, Random& random, Index hidden = 0) {
+    append_block(make_norm, 1, 16, side, random);
+    append_block(make_norm, 16, 16, side, random);
     append<AveragePool>();
-    append_block(norm, 16, 32, side / 2, random);
-    append_block(norm, 32, 32, side / 2, random);
-    append<Dense>(32 * (side / 2) * (side / 2), classes, random);
+    append_block(make_norm, 16, 32, side / 2, random);
+    append_block(make_norm, 32, 32, side / 2, random);
+    const Index features = 32 * (side / 2) * (side / 2);
+    if (hidden > 0) {
+      append<Dense>(features, hidden, random);
+      append_norm(make_norm, hidden, 1);
+    }
+    append<Dense>(hidden > 0 ? hidden : features, classes, random);
   }
 
   /// One score for each class, (N, 10, 1, 1): the greatest is the answer.
@@ -72,16 +98,14 @@ class Network {
     layers_.push_back(std::make_unique<L>(std::forward<Arguments>(arguments)...));
   }
 
-  void append_block(Norm norm, Index in, Index out, Index extent, Random& random) {
-    append<Conv3x3>(in, out, random);
-    if (norm == Norm::batch) {
-      // Each channel over the batch and all places: C means.
-      append<Normalize<normkit::BatchNorm2d<float>>>(normkit::BatchNorm2d<float>(out));
-    } else if (norm == Norm::layer) {
-      // Each image over its channels and places: N means, and a weight for each element of an image.
-      append<Normalize<normkit::LayerNorm<float, 3>>>(normkit::LayerNorm<float, 3>({out, extent, extent}));
-    }
+  void append_norm(const MakeNorm& make_norm, Index channels, Index extent) {
+    if (auto norm = make_norm(channels, extent)) layers_.push_back(std::move(norm));
     append<Relu>();
+  }
+
+  void append_block(const MakeNorm& make_norm, Index in, Index out, Index extent, Random& random) {
+    append<Conv3x3>(in, out, random);
+    append_norm(make_norm, out, extent);
   }
 
   std::vector<std::unique_ptr<Layer>> layers_;

@@ -78,25 +78,29 @@ plot for [i=1:3] "loss.csv" using 2:(strcol(1) eq word(norms, i) ? $4 : NaN) \
   with linespoints linewidth 2 pointtype 7 linecolor rgb color[i] title word(norms, i)
 )gnuplot";
 
+/// Runs a script of gnuplot, `name`.gp, that makes `name`.png in its folder.
+inline void draw(const std::filesystem::path& folder, const std::string& name) {
+  if (std::system("command -v gnuplot >/dev/null 2>&1") != 0) {
+    std::printf("No picture, as gnuplot is not installed (Debian: gnuplot-nox). With it: cd %s && gnuplot %s.gp\n",
+                folder.string().c_str(), name.c_str());
+    return;
+  }
+  const std::filesystem::path here = std::filesystem::current_path();
+  std::filesystem::current_path(folder);  // so that no name of a folder needs quoting for the shell
+  const bool drawn = std::system(("gnuplot " + name + ".gp").c_str()) == 0;
+  std::filesystem::current_path(here);
+  if (drawn)
+    std::printf("Picture: %s\n", (folder / (name + ".png")).string().c_str());
+  else
+    std::printf("No picture: gnuplot failed, as it says above.\n");
+}
+
 /// Writes loss.csv and loss.gp into `folder`, which exists, and loss.png if gnuplot is at hand.
 inline void save_curves(const std::filesystem::path& folder, const std::vector<Run>& runs) {
   write_csv(folder / "loss.csv", runs);
   write_text(folder / "loss.gp", plot_script);
   std::printf("Numbers: %s\n", (folder / "loss.csv").string().c_str());
-
-  if (std::system("command -v gnuplot >/dev/null 2>&1") != 0) {
-    std::printf("No picture, as gnuplot is not installed (Debian: gnuplot-nox). With it: cd %s && gnuplot loss.gp\n",
-                folder.string().c_str());
-    return;
-  }
-  const std::filesystem::path here = std::filesystem::current_path();
-  std::filesystem::current_path(folder);  // so that no name of a folder needs quoting for the shell
-  const bool drawn = std::system("gnuplot loss.gp") == 0;
-  std::filesystem::current_path(here);
-  if (drawn)
-    std::printf("Picture: %s\n", (folder / "loss.png").string().c_str());
-  else
-    std::printf("No picture: gnuplot failed, as it says above.\n");
+  draw(folder, "loss");
 }
 
 }  // namespace digits

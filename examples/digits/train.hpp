@@ -76,26 +76,32 @@ inline double train_epoch(Network& network, Sgd& sgd, const Device& device, cons
   return loss / static_cast<double>(data.size());
 }
 
+/// What an epoch that began at `start` has come to, which is told as well.
+inline Epoch end_epoch(Network& network, const Device& device, const Dataset& held_out, const char* who, int number,
+                       int epochs, double train_loss, std::chrono::steady_clock::time_point start) {
+  network.eval();
+  const Judgement judgement = judge(network.forward(device, held_out.images), held_out.labels);
+  const auto images = static_cast<double>(held_out.size());
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  const Epoch epoch{train_loss, judgement.loss / images, static_cast<double>(judgement.correct) / images,
+                    seconds.count()};
+  std::printf("%-11s  epoch %2d of %d   loss %.4f   held out: loss %.4f, right %5.2f %%   %.2f s\n", who, number,
+              epochs, epoch.train_loss, epoch.held_out_loss, 100.0 * epoch.accuracy, epoch.seconds);
+  std::fflush(stdout);
+  return epoch;
+}
+
 /// Trains a new network and tells of each epoch as it ends.
 inline std::vector<Epoch> train(Norm norm, const Split& data, const Settings& settings, const Device& device) {
   Random weights(settings.seed);
-  Network network(norm, weights);
+  Network network(maker_of(norm), weights);
   Sgd sgd(network.parameters(), settings);
   Random order(settings.seed + 1);
   std::vector<Epoch> history;
   for (int number = 1; number <= settings.epochs; ++number) {
     const auto start = std::chrono::steady_clock::now();
-    Epoch epoch;
-    epoch.train_loss = train_epoch(network, sgd, device, data.train, settings.batch, order);
-    network.eval();
-    const Judgement judgement = judge(network.forward(device, data.held_out.images), data.held_out.labels);
-    epoch.held_out_loss = judgement.loss / static_cast<double>(data.held_out.size());
-    epoch.accuracy = static_cast<double>(judgement.correct) / static_cast<double>(data.held_out.size());
-    epoch.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    std::printf("%-9s  epoch %2d of %d   loss %.4f   held out: loss %.4f, right %5.2f %%   %.2f s\n", name(norm),
-                number, settings.epochs, epoch.train_loss, epoch.held_out_loss, 100.0 * epoch.accuracy, epoch.seconds);
-    std::fflush(stdout);
-    history.push_back(epoch);
+    const double loss = train_epoch(network, sgd, device, data.train, settings.batch, order);
+    history.push_back(end_epoch(network, device, data.held_out, name(norm), number, settings.epochs, loss, start));
   }
   return history;
 }
