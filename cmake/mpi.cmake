@@ -1,5 +1,13 @@
 # MPI, and how its programs are run: with more ranks than cores, and as root too, which Open MPI wants to be told.
-find_package(MPI REQUIRED COMPONENTS CXX)
+if(NORMKIT_MPI STREQUAL "AUTO")
+  find_package(MPI COMPONENTS CXX)
+  if(NOT MPI_CXX_FOUND)
+    message(NOTICE "No MPI: what uses normkit::mpi is not built.")
+    return()
+  endif()
+else()
+  find_package(MPI REQUIRED COMPONENTS CXX)
+endif()
 set(normkit_mpi_environment
     OMPI_ALLOW_RUN_AS_ROOT=1
     OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -42,17 +43,18 @@ set multiplot layout 1,2
 set grid ytics
 set xlabel "epoch"
 set xrange [0:]
+set xtics 1
 set key center right
 set title "cross entropy in training, BatchNorm by the statistics of"
 set logscale y
 set format y "%g"
 plot for [i=1:3] "distributed.csv" using 2:(strcol(1) eq run[i] ? $3 : NaN) \
-  with linespoints linewidth 2 pointtype 7 linecolor rgb color[i] title run[i]
+  with linespoints linewidth (i == 1 ? 6 : 2) pointtype 7 linecolor rgb color[i] title run[i]
 set title "held-out images told rightly, %"
 unset logscale y
 set yrange [0:102]
 plot for [i=1:3] "distributed.csv" using 2:(strcol(1) eq run[i] ? 100 * $5 : NaN) \
-  with linespoints linewidth 2 pointtype 7 linecolor rgb color[i] title run[i]
+  with linespoints linewidth (i == 1 ? 6 : 2) pointtype 7 linecolor rgb color[i] title run[i]
 )gnuplot";
 
 void save_curves(const std::filesystem::path& folder, const std::vector<Run>& runs) {
@@ -90,6 +92,9 @@ void compare(const Arguments& arguments) {
   }
   digits::Settings settings = arguments.settings;
   settings.batch = arguments.images * all.size();
+  if (settings.batch > data.train.size())
+    throw std::runtime_error("a batch of " + std::to_string(settings.batch) + " images is more than the " +
+                             std::to_string(data.train.size()) + " that there are");
   std::vector<Run> runs;
   for (const Statistics statistics : {Statistics::one_process, Statistics::all_ranks, Statistics::each_rank}) {
     const bool is_alone = statistics == Statistics::one_process;
@@ -102,6 +107,11 @@ void compare(const Arguments& arguments) {
   save_curves(arguments.out, runs);
 }
 
+/// A range does not refuse it.
+std::string not_nan(const std::string& text) {
+  return text.find_first_of("nN") == std::string::npos ? "" : text + " is not a number";
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -112,11 +122,15 @@ int main(int argc, char** argv) {
   app.add_option("--epochs", arguments.settings.epochs, "times through the images")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  app.add_option("--rate", arguments.settings.rate, "learning rate")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--rate", arguments.settings.rate, "learning rate")
+      ->check(CLI::Range(1e-9, 1e3))
+      ->check(not_nan)
+      ->capture_default_str();
   app.add_option("--images", arguments.images, "images of a batch on each rank")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   app.add_option("--seed", arguments.settings.seed, "of the first weights and of the order of the images")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--data", arguments.data, "the images")->capture_default_str();
   app.add_option("--out", arguments.out, "where the numbers and the picture go")->capture_default_str();

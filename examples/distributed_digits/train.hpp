@@ -114,7 +114,6 @@ inline double train_epoch(Team& team, Network& network, Sgd& sgd, std::vector<Pa
         select(data, std::span(order).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)));
     Judgement judgement = judge(network.forward(device, part.images), part.labels);
     // Of the mean over the part; wanted is that over the batch.
-    // Of the mean over the part; wanted is that over the batch.
     Images gradient = judgement.gradient / static_cast<float>(team.size());
     network.backward(device, std::move(gradient));
     team.sum_gradients(parameters);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include <normkit/detail/exchange.hpp>
 #include <normkit/layer.hpp>
 #include <normkit/merge.hpp>
@@ -16,8 +18,8 @@ class AcrossRanks : public Base {
   using Base::forward;
   using typename Base::Saved;
 
-  /// forward of this rank's part of a batch: with the statistics of all parts, as one process would do the whole of it. In
-  /// evaluation with running statistics it is forward, and nothing is exchanged; else one all_gather. All ranks are to be in the
+  /// forward of this rank's part of a batch: with the statistics of all parts, as one process would do the whole of it, by one
+  /// all_gather. In evaluation with running statistics it is the plain forward, and nothing is exchanged. All ranks are to be in the
   /// same mode, and to have the same options and parameters.
   /// Shapes   as forward; parts may differ in all extents but the channels', and have none (N = 0)
   /// Memory   as forward; reads x once more
@@ -31,26 +33,25 @@ class AcrossRanks : public Base {
     if constexpr (is_single<C>) {
       Base::forward(device, x, y, saved);
     } else {
-      if (!this->uses_batch()) {
-        Base::forward(device, x, y, saved);
-        return this->keep_running(saved);  // of no samples as well: its backward goes the way of the other ranks
-      }
+      if (!this->uses_batch()) return Base::forward(device, x, y, saved);
       using S = StoredOf<X>;
-      decltype(auto) input = dense(device, x);
+      Held<X> held;
+      const S* input = nullptr;
       Shape shape;
       StatView view;
       const auto part = [&](Moments<T> out) {
-        shape = this->checked_shape(input);
-        view = this->checked_view(shape, input, y);
+        const auto& own = held.take(device, x);
+        shape = this->checked_shape(own);
+        view = this->checked_view(shape, own, y);
+        input = elements(own);
         std::byte* const memory = this->template prepare_part<S>(view, saved);
-        if (view.size() > 0) keep_moments(executor_for(device, view.size()), view, elements(input), out, memory);
+        if (view.size() > 0) keep_moments(executor_for(device, view.size()), view, input, out, memory);
         return view.count();
       };
-      moments_.combine(communicator, Base::current_name(), this->num_features(), {}, part);
-      this->require_whole(moments_.whole());
-      this->normalize_part(executor_for(device, view.size()), view, moments_.whole(), elements(input), elements(y),
-                           saved);
-      saved.template describe<ScalarOf<X>>(shape, view, About::mean, view.size() > 0 && y.data() == input.data());
+      exchange_.combine(communicator, Base::current_name(), moments_, header(RankHeader::forward, 0), part);
+      this->require_batch(moments_.count());
+      this->normalize_part(executor_for(device, view.size()), view, moments_, input, elements(y), saved);
+      saved.template describe<ScalarOf<X>>(shape, view, About::mean, view.size() > 0 && elements(y) == input);
     }
   }
   template <class Device, class C, class X, class Y>
@@ -81,32 +82,34 @@ class AcrossRanks : public Base {
       Base::backward(device, x, dy, dx, saved, which);
     } else {
       using S = StoredOf<X>;
-      decltype(auto) input = dense(device, x);
-      decltype(auto) upstream = dense(device, dy);
+      Held<X> held_x;
+      Held<DY> held_dy;
       const bool given = saved.source == Saved::Source::running;
       const Index before = given ? -1 : saved.rank_count;
       BackwardCall<S> call{};
       const auto part = [&](GradientSums<T> out) {
+        const auto& input = held_x.take(device, x);
+        const auto& upstream = held_dy.take(device, dy);
         const Shape shape = this->checked_shape(input);
         this->check_backward(shape, input, upstream, dx, which);
-        call = part_call(shape, input, upstream, which.input ? elements(dx) : static_cast<S*>(nullptr), saved, which);
+        call = part_call<S>(shape, input, upstream, which.input ? elements(dx) : nullptr, saved, true, which);
         sum_part(device, call, out);
         return call.view.count();
       };
-      sums_.combine(communicator, Base::current_name(), this->num_features(), {0, before, RankHeader::backward}, part);
-      const Index count = sums_.whole().count();
+      exchange_.combine(communicator, Base::current_name(), sums_, header(RankHeader::backward, before), part);
+      const Index count = sums_.count();
       if (!given && count != before)
         throw state_error(std::string(Base::current_name()) + ": expected the parts of a batch of " +
                           std::to_string(before) + " values per channel, got " + std::to_string(count));
       const bool is_empty = call.view.size() == 0;
       const ParameterSink<T> parameters = std::exchange(call.gradient, {});
       if (which.own_part ? !is_empty : count > 0)
-        kernels<T>().steps.add_gradients(this->num_features(), which.own_part ? sums_.own() : sums_.whole().arrays(),
+        kernels<T>().steps.add_gradients(this->num_features(),
+                                         which.own_part ? exchange_.template own<GradientSums<T>>() : sums_.arrays(),
                                          saved.statistics().rstd, parameters.weight, parameters.bias);
       if (!call.dx || is_empty) return;
       const Executor execute = executor_for(device, call.view.size());
-      given ? backward_by_given(execute, call, nullptr)
-            : backward_by_sums(execute, call, sums_.whole().arrays(), count);
+      given ? backward_by_given(execute, call, nullptr) : backward_by_sums(execute, call, sums_.arrays(), count);
     }
   }
   template <class Device, class C, class X, class DY, class DX>
@@ -126,7 +129,8 @@ class AcrossRanks : public Base {
     backward(Eigen::DefaultDevice(), communicator, x, dy, dx, this->saved_, which);
   }
 
-  /// What backward adds up over this rank's part, in the statistics of all parts: for transports that are no communicator.
+  /// What backward adds up over a part of a batch, in the statistics of the forward that `saved` is of. With `merge` they are those of
+  /// several parts. A building block for other transports: the layer itself takes them by a communicator alone.
   /// Throws   as backward
   template <class Device, class X, class DY, std::same_as<Saved> Kept>
   requires(Base::template is_device<Device>&& Base::template takes<X, DY>()) normkit::GradientSums<T> gradient_sums(
@@ -135,7 +139,8 @@ class AcrossRanks : public Base {
     decltype(auto) upstream = dense(device, dy);
     const Shape shape = this->checked_shape(input);
     this->require_like(shape, "dy", upstream);
-    const auto call = part_call(shape, input, upstream, static_cast<StoredOf<X>*>(nullptr), saved, {});
+    const bool of_ranks = saved.source == Saved::Source::ranks;
+    const auto call = part_call<StoredOf<X>>(shape, input, upstream, nullptr, saved, of_ranks, {});
     normkit::GradientSums<T> sums(this->num_features());
     sum_part(device, call, sums.arrays());
     sums.set_count(call.view.count());
@@ -154,10 +159,30 @@ class AcrossRanks : public Base {
   template <class C>
   static constexpr bool is_single = std::is_same_v<std::remove_const_t<C>, SingleProcess>;
 
-  template <class X, class DY, Stored S>
-  BackwardCall<S> part_call(const Shape& shape, const X& x, const DY& dy, S* dx, const Saved& saved, Gradients which) {
+  /// A tensor itself, or what an expression comes to: evaluated in a rank's part, where it may throw.
+  template <class X>
+  class Held {
+   public:
+    template <class Device>
+    const auto& take(const Device& device, const X& x) {
+      if constexpr (DenseTensor<X>)
+        return x;
+      else
+        return value_.emplace(dense(device, x));
+    }
+
+   private:
+    std::optional<std::conditional_t<DenseTensor<X>, bool, Evaluated<X>>> value_;
+  };
+
+  RankHeader header(RankHeader::Call call, Index before) const noexcept {
+    return {0, before, this->num_features(), call, 0, 0};
+  }
+  template <Stored S>
+  BackwardCall<S> part_call(const Shape& shape, const auto& x, const auto& dy, S* dx, const Saved& saved, bool of_ranks,
+                            Gradients which) {
     const StatView view = this->checked_view(shape);
-    this->require_saved(shape, view, saved, true);
+    this->require_saved(shape, view, saved, of_ranks);
     this->require_input(saved);
     return this->backward_call(view, saved, elements(x), elements(dy), dx, which);
   }
@@ -168,8 +193,9 @@ class AcrossRanks : public Base {
     keep_sums(executor_for(device, call.view.size()), call, out, memory);
   }
 
-  Exchange<normkit::Moments<T>> moments_;
-  Exchange<normkit::GradientSums<T>> sums_;
+  Exchange<T> exchange_;
+  normkit::Moments<T> moments_;  // of all ranks
+  normkit::GradientSums<T> sums_;
 };
 
 }  // namespace normkit::detail

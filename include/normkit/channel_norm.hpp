@@ -132,6 +132,15 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
   }
   bool gathers() const noexcept { return gathers_; }
 
+  /// What a forward of running statistics keeps.
+  void keep_running(Saved& saved) const {
+    keep_given(num_features_, running_.mean.data(), running_.var.data(), options_.eps, saved.resize(num_features_));
+    saved.source = Saved::Source::running;
+  }
+  void keep_nothing(const StatView& view, Saved& saved) const {
+    uses_batch() ? Base::keep_nothing(view, saved) : keep_running(saved);
+  }
+
   // For batches of which there is more elsewhere (across_ranks.hpp).
   bool uses_batch() const noexcept { return this->is_training() || !options_.track_running_stats; }
   /// All that can fail, but for the count of the whole batch.
@@ -141,12 +150,11 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
     saved.reserve(num_features_);
     return view.size() > 0 ? this->workspace_.reserve(forward_bytes<S>(view, moves)) : nullptr;
   }
-  /// What a forward of given statistics keeps.
-  void keep_running(Saved& saved) const {
-    keep_given(num_features_, running_.mean.data(), running_.var.data(), options_.eps, saved.resize(num_features_));
-    saved.source = Saved::Source::running;
+  void require_batch(Index count) const {
+    if (count == 1)
+      throw shape_error(std::string(name()) + ": Expected more than 1 " + std::string(Derived::values) +
+                        " when training, got 1 for each of " + std::to_string(num_features_) + " channels");
   }
-  void require_whole(const normkit::Moments<T>& whole) const { require_batch(whole.count()); }
   /// normalize of a part, by the moments of the whole.
   template <Stored S>
   void normalize_part(const Executor& execute, const StatView& view, normkit::Moments<T>& whole, const S* x, S* y,
@@ -224,11 +232,6 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
     } else if (moves && gathers_) {
       gathered_.add(latest_.arrays(), count);
     }
-  }
-  void require_batch(Index count) const {
-    if (count == 1)
-      throw shape_error(std::string(name()) + ": Expected more than 1 " + std::string(Derived::values) +
-                        " when training, got 1 for each of " + std::to_string(num_features_) + " channels");
   }
   /// One that can count one more: as a buffer it can be set to anything.
   static void require_counter(std::int64_t batches) {

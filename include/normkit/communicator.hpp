@@ -7,8 +7,9 @@
 namespace normkit {
 
 /// Processes that train on parts of one batch, each of them a rank. One operation:
-///   all_gather(own)   the messages of all ranks in the order of ranks, one after the other. Every rank calls it the same number
-///                     of times, with messages of the same length, and gets the same bytes. They stand until the next call.
+///   all_gather(own)   the messages of all ranks in the order of ranks, one after the other, as a container or as a view that holds
+///                     until the next call. Every rank calls it the same number of times, with messages of the same length, and
+///                     gets the same bytes.
 /// It may throw where the exchange itself fails. All merging is the library's, in the order of ranks: whatever the transport, all
 /// ranks have the same bits, in every run.
 template <class C>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <stdexcept>
+#include <string>
 
 /// The ways in which a call can be refused. Whatever throws one of them has written nothing: outputs, parameters, running
 /// statistics and counters are as they were before the call.
@@ -22,9 +23,10 @@ struct state_error : std::logic_error {
 };
 
 /// Another rank of a communicator has refused its part of the call, and so this one is refused on all of them. The message has
-/// the rank and, as far as there is room, its reason.
+/// its reason, as far as there is room.
 struct rank_error : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  rank_error(const std::string& message, int refusing) : std::runtime_error(message), rank(refusing) {}
+  int rank;
 };
 
 }  // namespace normkit

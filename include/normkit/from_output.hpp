@@ -53,11 +53,12 @@ class FromOutput : public Base {
   }
 
   /// Whether backward_from_output has xhat from y: |bias| at most 16 |weight| for every parameter, |weight| between 2^-24 and
-  /// 2^24, and, once a forward has been, no ReLU behind it, and neither its data nor eps at an end of the range of what the tensors hold.
+  /// 2^24, and, once a forward has been, no ReLU behind it and no communicator, and neither its data nor eps at an end of the range of what the tensors hold.
   bool recovers(const Saved& saved) const noexcept {
     const Affine<typename Base::Tensor::Scalar> affine = Base::current_affine();
     const Index weights = this->weight().size(), biases = this->bias().size();
-    if (saved.rectified || (weights > 0 && biases > 0 && weights != biases)) return false;
+    if (saved.rectified || saved.source == Saved::Source::ranks || (weights > 0 && biases > 0 && weights != biases))
+      return false;
     for (Index p = 0; p < std::max(weights, biases); ++p) {
       const double stored = affine.weight ? static_cast<double>(affine.weight[p]) : 1.0;
       const double weight = std::abs(affine.weight && affine.zero_centred ? 1.0 + stored : stored);

@@ -145,6 +145,11 @@ class Layer : public LayerState<T, Rank, Layout> {
     saved.source = Saved::Source::batch;
     forward_by_batch<S>(execute, {view, Derived::about, derived().eps(), derived().affine(), x, y, sink}, memory);
   }
+  /// Of a view that is empty: nothing to compute, and nothing for backward to do.
+  void keep_nothing(const StatView& view, Saved& saved) const {
+    saved.resize(view.stats());
+    saved.source = Saved::Source::batch;
+  }
   template <Stored S>
   void infer_view(const Executor& execute, const StatView& view, const S* x, S* y) const {
     forward_by_batch<S>(execute, {view, Derived::about, derived().eps(), derived().affine(), x, y}, nullptr);
@@ -160,9 +165,8 @@ class Layer : public LayerState<T, Rank, Layout> {
     const auto to = destination(view, elements(y));
     if (view.size() > 0) {
       derived().normalize(executor_for(device, view.size()), view, elements(input), to, saved);
-    } else {  // nothing to compute, and nothing for backward to do
-      saved.resize(view.stats());
-      saved.source = Saved::Source::batch;
+    } else {
+      derived().keep_nothing(view, saved);
     }
     saved.template describe<ScalarOf<X>>(shape, view, Derived::about, view.size() > 0 && y.data() == input.data());
   }

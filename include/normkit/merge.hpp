@@ -33,6 +33,20 @@ class ByChannel {
 
  protected:
   explicit ByChannel(Index channels) : memory_(Store::bytes(channels)), channels_(channels) {}
+  ByChannel(const ByChannel&) = default;
+  /// What was moved from is of no channels.
+  ByChannel(ByChannel&& other) noexcept
+      : memory_(std::move(other.memory_)),
+        channels_(std::exchange(other.channels_, 0)),
+        count_(std::exchange(other.count_, 0)) {}
+  ByChannel& operator=(const ByChannel&) = default;
+  ByChannel& operator=(ByChannel&& other) noexcept {
+    memory_ = std::move(other.memory_);
+    channels_ = std::exchange(other.channels_, 0);
+    count_ = std::exchange(other.count_, 0);
+    return *this;
+  }
+  ~ByChannel() = default;
 
   /// Reading alone.
   Arrays arrays() const noexcept { return const_cast<ByChannel&>(*this).arrays(); }
@@ -43,6 +57,8 @@ class ByChannel {
     count_ == 0 ? copy(channels_, more, arrays()) : merge(arrays(), count_, more);
     count_ += count;
   }
+  /// What is of no channels yet becomes one of as many.
+  bool adopts(const ByChannel& more) const noexcept { return channels_ == 0 && more.channels_ > 0; }
   void require_same_channels(const char* name, const ByChannel& more) const {
     if (channels_ != more.channels_)
       throw shape_error(std::string(name) + ": expected those of " + std::to_string(channels_) + " channels, got " +
@@ -58,8 +74,9 @@ class ByChannel {
 
 /// Mean and sum of squares about it of every channel of a part of a batch.
 ///   mean = sum(x) / count,  m2 = sum((x - mean)^2)
-/// Both are kept one precision up (of float in double, of double as two), the mean as the nearest T and the rest, so that nothing
-/// is lost where |mean| is far greater than the deviation.
+/// Both are as exact as those of a forward, whose blocks are summed up in T (docs/numerics.md, "The bound"), and are kept one precision
+/// up, of float in double and of double as two: merging adds nothing to the error, also where |mean| is far greater than the
+/// deviation.
 /// Units    mean [x], m2 and var [x]^2
 /// Memory   21 bytes a channel of float, 44 of double
 /// Source   Chan, Golub, LeVeque 1983, doi:10.1080/00031305.1983.10483115
@@ -68,7 +85,7 @@ class Moments : public detail::ByChannel<detail::Moments<T>> {
   using Base = detail::ByChannel<detail::Moments<T>>;
 
  public:
-  /// Of no values yet.
+  /// Of no values yet; of 0 channels it takes on those of the first that is merged into it.
   explicit Moments(Index channels = 0) : Base(channels) {}
   /// Those that something else has found of `count` values of each channel.
   /// Throws   shape_error for other numbers of them; argument_error for a count or an m2 below 0
@@ -96,6 +113,7 @@ class Moments : public detail::ByChannel<detail::Moments<T>> {
   ///   m2 = m2 + more.m2 + (more.mean - mean)^2 * count * more.count / (count + more.count)
   /// Throws   shape_error for another number of channels
   void merge(const Moments& more) {
+    if (this->adopts(more)) *this = Moments(more.channels());
     this->require_same_channels("Moments", more);
     add(&more == this ? Moments(more).arrays() : more.Base::arrays(), more.count());
   }
@@ -142,6 +160,7 @@ class GradientSums : public detail::ByChannel<detail::GradientSums<T>> {
   /// Those of both parts.
   /// Throws   shape_error for another number of channels
   void merge(const GradientSums& more) {
+    if (this->adopts(more)) *this = GradientSums(more.channels());
     this->require_same_channels("GradientSums", more);
     add(&more == this ? GradientSums(more).arrays() : more.Base::arrays(), more.count());
   }
@@ -153,7 +172,7 @@ class GradientSums : public detail::ByChannel<detail::GradientSums<T>> {
 };
 
 /// The moments of every channel of x.
-/// Shapes   x (any of rank 2 and more), its channels at `channel_axis`, negative: from the end
+/// Shapes   x (any), its channels at `channel_axis`, negative: from the end
 /// Memory   allocates its result and, on several threads, partial results; x is read once
 /// Threads  those of the device; the same bits for any number of them
 /// Throws   argument_error for an axis that x does not have, shape_error for extents that overflow

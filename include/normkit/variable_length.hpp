@@ -40,10 +40,7 @@ class VariableLength : public Base {
     this->check_output(shape, "x", elements(input), "y", y);
     const ValidPositions positions = positions_of(shape, view, tensor_of(valid), runs_);
     this->workspace_.reserve(packed_bytes<StoredOf<X>>(view));
-    if (positions.total == 0) {
-      saved.resize(positions.packed().stats());
-      saved.source = Saved::Source::batch;
-    }
+    if (positions.total == 0) this->keep_nothing(positions.packed(), saved);
     forward_packed(device, positions, elements(input), elements(y), packed_,
                    [&](const Executor& execute, auto* packed) {
                      this->normalize_values(execute, positions.packed(), packed, packed, saved);

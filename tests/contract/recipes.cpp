@@ -154,6 +154,15 @@ TEST(Recipes, MicroBatches) {
   }
 }
 
+TEST(Recipes, DataSet) {
+#include "data_set.inl"
+  EXPECT_EQ(all.count(), 21);
+  double sum = 0;
+  for (const auto& file : files)
+    for (Eigen::Index n = 0; n < file.dimension(0); ++n) sum += static_cast<double>(norm(file)(n, 3));
+  EXPECT_NEAR(sum / 21, 0, 6 * 0x1p-24 * 10);  // the rule, of numbers below 5
+}
+
 TEST(Recipes, Recalibrated) {
 #include "recalibrated.inl"
   EXPECT_FALSE(norm.is_training());

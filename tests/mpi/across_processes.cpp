@@ -64,8 +64,9 @@ TEST(AcrossProcessesState, ErrorsOfOneRankAreThrownOnAll) {
   if (is_last)
     expect_error<normkit::shape_error>([&] { norm.forward(ranks, x, y); }, {"3 channels", "got 4"});
   else
-    expect_error<normkit::rank_error>([&] { norm.forward(ranks, x, y); },
-                                      {("rank " + std::to_string(ranks.size() - 1)).c_str(), "expected 3 channels"});
+    expect_error<normkit::rank_error>(
+        [&] { norm.forward(ranks, x, y); },
+        {("rank " + std::to_string(ranks.size() - 1)).c_str(), "expected 3 channels", "(2, 4, 5, 5)"});
   EXPECT_EQ(y(0, 0, 0, 0), -77.0f);
   EXPECT_EQ(norm.num_batches_tracked(), 0);
 

@@ -151,6 +151,26 @@ TYPED_TEST(MomentsOf, TheEndsOfTheRange) {
   EXPECT_TRUE(std::isnan(strange.mean(0)));
 }
 
+TYPED_TEST(MomentsOf, NoChannelsBecomeThoseOfTheFirst) {
+  normkit::Moments<TypeParam> all;
+  EXPECT_EQ(all.channels(), 0);
+  all.merge(channel_moments(this->column({1, 2, 6})));
+  EXPECT_EQ(all.channels(), 1);
+  EXPECT_EQ(all.mean(0), 3.0);
+  normkit::Moments<TypeParam> moved = std::move(all);
+  EXPECT_EQ(moved.m2(0), 14.0);
+  EXPECT_EQ(all.channels(), 0);  // and may be used again
+  EXPECT_EQ(all.count(), 0);
+  all.merge(moved);
+  EXPECT_EQ(all.m2(0), 14.0);
+  all = std::move(moved);
+  EXPECT_EQ(all.m2(0), 14.0);
+  EXPECT_EQ(moved.channels(), 0);
+  normkit::GradientSums<TypeParam> sums;
+  sums.merge(normkit::GradientSums<TypeParam>(3));
+  EXPECT_EQ(sums.channels(), 3);
+}
+
 TYPED_TEST(MomentsOf, OtherChannelsAreRefused) {
   normkit::Moments<TypeParam> two(2);
   expect_error<normkit::shape_error>([&] { two.merge(normkit::Moments<TypeParam>(3)); }, {"2 channels", "got 3"});
@@ -178,6 +198,8 @@ TYPED_TEST(MomentsOf, GradientSumsAddUpToThoseOfTheWhole) {
     frozen.forward(normkit::single_process, own_x, own_y, saved);
     if (end > begin) whole.merge(frozen.gradient_sums(own_x, own_dy, saved));
   }
+  const auto own = norm.gradient_sums(x, dy, norm.saved());  // of the forward of the whole
+  EXPECT_EQ(own.count(), 9 * 40);
   EXPECT_EQ(whole.count(), 9 * 40);
   for (Index c = 0; c < 5; ++c) {
     double sum = 0, sum_x = 0, size = 0, size_x = 0;
@@ -191,6 +213,7 @@ TYPED_TEST(MomentsOf, GradientSumsAddUpToThoseOfTheWhole) {
         size_x += std::fabs(d * centred);
       }
     const double u = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2;
+    EXPECT_NEAR(own.dy(c), sum, roundings::dbias * u * size);
     EXPECT_NEAR(whole.dy(c), sum, roundings::dbias * u * size);
     EXPECT_NEAR(whole.dy_x(c), sum_x, roundings::dweight * u * size_x);
   }
