@@ -10,12 +10,12 @@ import math
 # Nanoseconds to merge the message of one rank for one channel of float: in cache, and where the messages are not
 # (bench_ranks on a Zen 3). Forward, backward.
 NEAR, FAR, CACHE_BYTES = (2.0, 1.2), (4.0, 2.7), 16e6
-BYTES = (21, 18)  # a channel of float
+BYTES = 21  # a channel of float
 
 
 def exchange(ranks, channels, which, latency, bandwidth):
     """Microseconds of one all_gather and its merging."""
-    message = 32 + BYTES[which] * channels
+    message = max(224, 32 + BYTES * channels)
     network = latency * math.ceil(math.log2(ranks)) + (ranks - 1) * message / (bandwidth * 1e3)
     merge = (NEAR if ranks * message < CACHE_BYTES else FAR)[which] * ranks * channels / 1e3
     return network, merge

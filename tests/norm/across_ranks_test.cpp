@@ -36,7 +36,7 @@ class AcrossRanks : public ::testing::Test {};
 TYPED_TEST_SUITE(AcrossRanks, ScalarsLayoutsAndDevices, ConfigName);
 
 TYPED_TEST(AcrossRanks, EqualOneProcess) {
-  for (const int size : {1, 2, 3, 7}) {
+  for (const int size : {2, 7}) {  // tests/mpi has more
     ThreadRanks ranks(size);
     expect_any_split<TypeParam>(ranks);
   }
@@ -44,10 +44,10 @@ TYPED_TEST(AcrossRanks, EqualOneProcess) {
 
 TYPED_TEST(AcrossRanks, InChunksAndPieces) {
   using Volume = typename TypeParam::template Tensor<3>;
-  const Extents extents{5, 3, 40'009};
-  ThreadRanks ranks(3);
+  const Extents extents{3, 2, 40'009};
+  ThreadRanks ranks(2);
   expect_step_of_parts<typename TypeParam::Device>(ranks, {.momentum = 1}, random<Volume>(extents, 1, 3),
-                                                   random<Volume>(extents, 2), {1, 4, 5});
+                                                   random<Volume>(extents, 2), {1, 3});
 }
 
 /// A rank alone is the call without a communicator, bit for bit.
