@@ -8,9 +8,10 @@ target_include_directories(normkit INTERFACE "$<INSTALL_INTERFACE:${CMAKE_INSTAL
 install(DIRECTORY include/normkit TYPE INCLUDE FILES_MATCHING PATTERN "*.hpp")
 install(TARGETS normkit EXPORT normkit_targets)
 install(EXPORT normkit_targets NAMESPACE normkit:: DESTINATION "${package_dir}" FILE normkitTargets.cmake)
-# A component, since it needs MPI where it is used.
-install(TARGETS normkit_mpi EXPORT normkit_mpi_targets)
-install(EXPORT normkit_mpi_targets NAMESPACE normkit:: DESTINATION "${package_dir}" FILE normkitMpiTargets.cmake)
+foreach(part IN ITEMS mpi safetensors) # components, since each needs a package where it is used
+  install(TARGETS normkit_${part} EXPORT normkit_${part})
+  install(EXPORT normkit_${part} NAMESPACE normkit:: DESTINATION "${package_dir}")
+endforeach()
 
 configure_package_config_file(
   cmake/normkitConfig.cmake.in normkitConfig.cmake
@@ -19,3 +20,21 @@ configure_package_config_file(
 write_basic_package_version_file(normkitConfigVersion.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/normkitConfig.cmake" "${CMAKE_CURRENT_BINARY_DIR}/normkitConfigVersion.cmake"
         DESTINATION "${package_dir}")
+
+# For those without CMake: pkg-config, and a Debian package (cpack).
+configure_file(cmake/normkit.pc.in normkit.pc @ONLY)
+install(FILES "${CMAKE_CURRENT_BINARY_DIR}/normkit.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")
+install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/libnormkit-dev" RENAME copyright)
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME libnormkit-dev)
+set(CPACK_PACKAGE_CONTACT "the normkit developers")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_ARCHITECTURE all)
+set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "libeigen3-dev (>= 3.4)")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libopenmpi-dev, nlohmann-json3-dev")
+if(PROJECT_IS_TOP_LEVEL)
+  include(CPack)
+endif()

@@ -2,7 +2,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-build_packages=(g++ cmake ninja-build libeigen3-dev libgtest-dev libbenchmark-dev libopenmpi-dev openmpi-bin libcli11-dev)
+build_packages=(g++ cmake ninja-build libeigen3-dev libgtest-dev libbenchmark-dev libopenmpi-dev openmpi-bin libcli11-dev nlohmann-json3-dev pkg-config)
 
 # What normkit is measured against, and what draws the pictures. libdnnl-dev asks for OpenCL's headers without saying so.
 peer_packages=(libtorch-dev libdnnl-dev ocl-icd-opencl-dev python3-matplotlib)

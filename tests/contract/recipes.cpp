@@ -2,9 +2,14 @@
 #include <gtest/gtest.h>
 #include <normkit/normkit.hpp>
 
+#if __has_include(<nlohmann/json.hpp>)
+#include <normkit/safetensors.hpp>
+#endif
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <filesystem>
 #include <iostream>
 #include <limits>
 #include <vector>
@@ -179,6 +184,16 @@ TEST(Recipes, Diagnosed) {
   EXPECT_EQ(found.dead, std::vector<Eigen::Index>{1});
   for (const double drift : found.std_drift) EXPECT_LT(drift, 1.0) << "numbers in [-1, 1] beside a running variance of 1";
 }
+
+#if __has_include(<nlohmann/json.hpp>)
+TEST(Recipes, Saving) {
+#include "saving.inl"
+  EXPECT_EQ(checkpoint.tensors.size(), 7u);
+  EXPECT_EQ(checkpoint.tensors.at("head.weight").dtype, "BF16");
+  EXPECT_EQ(file.tensors.size(), 5u);
+  std::filesystem::remove("model.safetensors");
+}
+#endif
 
 TEST(Recipes, Conventions) {
 #include "conventions.inl"

@@ -1,13 +1,22 @@
-# MPI, and how its programs are run: with more ranks than cores, and as root too, which Open MPI wants to be told.
-if(NORMKIT_MPI STREQUAL "AUTO")
-  find_package(MPI COMPONENTS CXX)
-  if(NOT MPI_CXX_FOUND)
-    message(NOTICE "No MPI: what uses normkit::mpi is not built.")
-    return()
+# The packages of optional parts, for normkit's own programs.
+
+# normkit_find(option package...)
+# By the option: ON, the package has to be there; AUTO, what needs it is not built where it is not.
+macro(normkit_find option)
+  if(${option} STREQUAL "AUTO")
+    find_package(${ARGN})
+    if(NOT ${ARGV1}_FOUND)
+      message(NOTICE "No ${ARGV1}: what needs it is not built.")
+    endif()
+  elseif(${option})
+    find_package(${ARGN} REQUIRED)
   endif()
-else()
-  find_package(MPI REQUIRED COMPONENTS CXX)
-endif()
+endmacro()
+
+normkit_find(NORMKIT_SAFETENSORS nlohmann_json 3.7)
+normkit_find(NORMKIT_MPI MPI COMPONENTS CXX)
+
+# How programs of MPI are run: with more ranks than cores, and as root too, which Open MPI wants to be told.
 set(normkit_mpi_environment
     OMPI_ALLOW_RUN_AS_ROOT=1
     OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
