@@ -1,7 +1,5 @@
 #pragma once
 
-#include <cmath>
-
 #include <normkit/layer.hpp>
 #include <normkit/merge.hpp>
 #include <normkit/running_stats.hpp>
@@ -284,13 +282,6 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
             running_.next_momentum(options_.momentum),
             options_.unbiased_running_var,
             {}};
-  }
-
-  /// Of a batch without NaN and infinity every mean is a number, and so is every rstd.
-  static bool is_finite(const Statistics<T>& statistics, Index count) noexcept {
-    bool finite = true;
-    for (Index s = 0; s < count; ++s) finite &= std::isfinite(statistics.mean[s]) && std::isfinite(statistics.rstd[s]);
-    return finite;
   }
 
   Options options_;

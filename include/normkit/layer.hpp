@@ -145,11 +145,6 @@ class Layer : public LayerState<T, Rank, Layout> {
     saved.source = Saved::Source::batch;
     forward_by_batch<S>(execute, {view, Derived::about, derived().eps(), derived().affine(), x, y, sink}, memory);
   }
-  /// Of a view that is empty: nothing to compute, and nothing for backward to do.
-  void keep_nothing(const StatView& view, Saved& saved) const {
-    saved.resize(view.stats());
-    saved.source = Saved::Source::batch;
-  }
   template <Stored S>
   void infer_view(const Executor& execute, const StatView& view, const S* x, S* y) const {
     forward_by_batch<S>(execute, {view, Derived::about, derived().eps(), derived().affine(), x, y}, nullptr);

@@ -55,6 +55,11 @@ class LayerState {
     require("bias", has_bias_, parameters_.bias);
     require("gradient of bias", has_bias_, parameters_.bias_grad);
   }
+  /// Of a view that is empty: nothing to compute, and nothing for backward to do.
+  void keep_nothing(const StatView& view, Saved& saved) const {
+    saved.resize(view.stats());
+    saved.source = Saved::Source::batch;
+  }
   /// Where the gradients of parameters go.
   ParameterSink<T> sink(Gradients which) noexcept {
     return {which.weight && parameters_.weight.size() > 0 ? parameters_.weight_grad.data() : nullptr,

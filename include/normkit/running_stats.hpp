@@ -1,8 +1,11 @@
 #pragma once
 
 #include <algorithm>
-#include <vector>
+#include <cmath>
+#include <cstdint>
+#include <optional>
 
+#include <normkit/detail/kernel/block.hpp>
 #include <normkit/parameters.hpp>
 
 namespace normkit {
@@ -65,4 +68,15 @@ struct RunningStats {
   }
 };
 
+namespace detail {
+
+/// Whether those of a batch may move them: without NaN and infinity in it every mean is a number, and so is every rstd.
+template <Scalar T>
+bool is_finite(const Statistics<T>& statistics, Index count) noexcept {
+  bool finite = true;
+  for (Index s = 0; s < count; ++s) finite &= std::isfinite(statistics.mean[s]) && std::isfinite(statistics.rstd[s]);
+  return finite;
+}
+
+}  // namespace detail
 }  // namespace normkit

@@ -8,9 +8,9 @@ rm -rf "$folder"
 "$cpack" --config "$build/CPackConfig.cmake" -B "$folder"
 package=("$folder"/libnormkit-dev_*_all.deb)
 dpkg-deb --info "${package[0]}"
-dpkg-deb --extract "${package[0]}" "$folder/root"
+dpkg-deb --extract "${package[0]}" "$folder/unpacked"
 
-export PKG_CONFIG_PATH=$folder/root/usr/share/pkgconfig
+export PKG_CONFIG_PATH=$folder/unpacked/usr/share/pkgconfig
 read -ra flags <<<"$(pkg-config --cflags normkit)"
 "$compiler" -std=c++20 "${flags[@]}" "$program" -o "$folder/consumer"
 "$folder/consumer"
