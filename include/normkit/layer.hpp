@@ -74,8 +74,9 @@ class Layer : public LayerState<T, Rank, Layout> {
   requires(is_device<Device>&& takes<X>()) Evaluated<X>
   operator()(const Device& device, const X& x) {
     decltype(auto) input = dense(device, x);
-    derived().view_of(checked_shape(input));  // a wrong shape is refused before its output is allocated
-    Evaluated<X> y(Extents<X>(input.dimensions()));
+    const Shape shape = checked_shape(input);
+    derived().view_of(shape);  // a wrong shape is refused before its output is allocated
+    Evaluated<X> y = unfilled<X>(shape);
     forward(device, input, y);
     return y;
   }

@@ -78,13 +78,13 @@ requires(!TensorInput<Device>) auto moments(const Device& device, const X& x, st
   detail::require_product("moments", shape);
   const std::array<bool, detail::max_rank> reduced = detail::axis_set(shape, axes);
 
-  detail::Extents<X> extents(input.dimensions());
+  detail::Shape kept = shape;
   Index stats = 1, count = 1;
   for (std::size_t axis = 0; axis < static_cast<std::size_t>(shape.rank); ++axis) {
     (reduced[axis] ? count : stats) *= shape.extents[axis];
-    if (reduced[axis]) extents[axis] = 1;
+    if (reduced[axis]) kept.extents[axis] = 1;
   }
-  MeanVariance<detail::Evaluated<X>> out{detail::Evaluated<X>(extents), detail::Evaluated<X>(extents)};
+  MeanVariance<detail::Evaluated<X>> out{detail::unfilled<X>(kept), detail::unfilled<X>(kept)};
   if (count == 0) {
     out.mean.setConstant(std::numeric_limits<T>::quiet_NaN());
     out.var.setConstant(std::numeric_limits<T>::quiet_NaN());

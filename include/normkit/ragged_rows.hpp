@@ -41,12 +41,11 @@ class RaggedRows : public Base {
   /// Threads  as forward; a row has one thread
   /// Throws   as forward; argument_error for offsets that are none, shape_error for a row longer than normalized_shape
   template <class Device, class X, RowOffsets O, class Y>
-  requires(Base::template is_device<Device>&& packs<X, Y>()) void forward(const Device& device, const X& x,
-                                                                          const AnyTensor<O>& offsets, Y&& y,
-                                                                          Saved& saved) {
+  requires(Base::template is_device<Device>&& packs<X, Y>()) void forward(const Device& device, const X& x, O&& offsets,
+                                                                          Y&& y, Saved& saved) {
     decltype(auto) input = dense(device, x);
     const Shape shape = this->checked_shape(input);
-    const auto rows = rows_of(shape, tensor_of(offsets));
+    const auto rows = rows_of(shape, offsets);
     this->check_output(shape, "x", elements(input), "y", y);
     run_forward(device, rows, elements(input), elements(y), saved.resize(rows.count));
     saved.source = Saved::Source::batch;
@@ -54,31 +53,31 @@ class RaggedRows : public Base {
                                          shape.size() > 0 && y.data() == input.data());
   }
   template <class Device, class X, RowOffsets O, class Y>
-  requires(Base::template is_device<Device>&& packs<X, Y>()) void forward(const Device& device, const X& x,
-                                                                          const AnyTensor<O>& offsets, Y&& y) {
+  requires(Base::template is_device<Device>&& packs<X, Y>()) void forward(const Device& device, const X& x, O&& offsets,
+                                                                          Y&& y) {
     forward(device, x, offsets, y, this->saved_);
   }
   template <class X, RowOffsets O, class Y>
-  requires(packs<X, Y>()) void forward(const X& x, const AnyTensor<O>& offsets, Y&& y, Saved& saved) {
+  requires(packs<X, Y>()) void forward(const X& x, O&& offsets, Y&& y, Saved& saved) {
     forward(Eigen::DefaultDevice(), x, offsets, y, saved);
   }
   template <class X, RowOffsets O, class Y>
-  requires(packs<X, Y>()) void forward(const X& x, const AnyTensor<O>& offsets, Y&& y) {
+  requires(packs<X, Y>()) void forward(const X& x, O&& offsets, Y&& y) {
     forward(Eigen::DefaultDevice(), x, offsets, y, this->saved_);
   }
 
   /// The same, keeping nothing. Const and lock-free, as infer.
   template <class Device, class X, RowOffsets O, class Y>
-  requires(Base::template is_device<Device>&& packs<X, Y>()) void infer(const Device& device, const X& x,
-                                                                        const AnyTensor<O>& offsets, Y&& y) const {
+  requires(Base::template is_device<Device>&& packs<X, Y>()) void infer(const Device& device, const X& x, O&& offsets,
+                                                                        Y&& y) const {
     decltype(auto) input = dense(device, x);
     const Shape shape = this->checked_shape(input);
-    const auto rows = rows_of(shape, tensor_of(offsets));
+    const auto rows = rows_of(shape, offsets);
     this->check_output(shape, "x", elements(input), "y", y);
     run_forward(device, rows, elements(input), elements(y), {});
   }
   template <class X, RowOffsets O, class Y>
-  requires(packs<X, Y>()) void infer(const X& x, const AnyTensor<O>& offsets, Y&& y) const {
+  requires(packs<X, Y>()) void infer(const X& x, O&& offsets, Y&& y) const {
     infer(Eigen::DefaultDevice(), x, offsets, y);
   }
 
@@ -90,14 +89,13 @@ class RaggedRows : public Base {
   /// Throws   as backward; state_error for another number of rows
   template <class Device, class X, RowOffsets O, class DY, class DX, std::same_as<Saved> Kept>
   requires(Base::template is_device<Device>&& packs<X, DY, DX>()) void backward(const Device& device, const X& x,
-                                                                                const AnyTensor<O>& offsets,
-                                                                                const DY& dy, DX&& dx,
+                                                                                O&& offsets, const DY& dy, DX&& dx,
                                                                                 const Kept& saved,
                                                                                 Gradients which = {}) {
     decltype(auto) input = dense(device, x);
     decltype(auto) upstream = dense(device, dy);
     const Shape shape = this->checked_shape(input);
-    const auto rows = rows_of(shape, tensor_of(offsets));
+    const auto rows = rows_of(shape, offsets);
     this->check_backward(shape, input, upstream, dx, which);
     this->require_saved(shape, view_of_rows(shape, rows.count), saved);
     this->require_input(saved);
@@ -108,19 +106,17 @@ class RaggedRows : public Base {
   }
   template <class Device, class X, RowOffsets O, class DY, class DX>
   requires(Base::template is_device<Device>&& packs<X, DY, DX>()) void backward(const Device& device, const X& x,
-                                                                                const AnyTensor<O>& offsets,
-                                                                                const DY& dy, DX&& dx,
+                                                                                O&& offsets, const DY& dy, DX&& dx,
                                                                                 Gradients which = {}) {
     backward(device, x, offsets, dy, dx, this->saved_, which);
   }
   template <class X, RowOffsets O, class DY, class DX, std::same_as<Saved> Kept>
-  requires(packs<X, DY, DX>()) void backward(const X& x, const AnyTensor<O>& offsets, const DY& dy, DX&& dx,
-                                             const Kept& saved, Gradients which = {}) {
+  requires(packs<X, DY, DX>()) void backward(const X& x, O&& offsets, const DY& dy, DX&& dx, const Kept& saved,
+                                             Gradients which = {}) {
     backward(Eigen::DefaultDevice(), x, offsets, dy, dx, saved, which);
   }
   template <class X, RowOffsets O, class DY, class DX>
-  requires(packs<X, DY, DX>()) void backward(const X& x, const AnyTensor<O>& offsets, const DY& dy, DX&& dx,
-                                             Gradients which = {}) {
+  requires(packs<X, DY, DX>()) void backward(const X& x, O&& offsets, const DY& dy, DX&& dx, Gradients which = {}) {
     backward(Eigen::DefaultDevice(), x, offsets, dy, dx, this->saved_, which);
   }
 
@@ -136,6 +132,7 @@ class RaggedRows : public Base {
     const auto refuse = [&](const std::string& expected) {
       throw argument_error(std::string(Base::current_name()) + ": expected offsets " + expected);
     };
+    require_no_gaps(Base::current_name(), "offsets", shape_of(offsets));
     this->require_parameters(this->normalized_shape());
     const scalar::Rows<ScalarOf<O>> rows{offsets.data(), static_cast<Index>(offsets.size()) - 1};
     if (rows.count < 0) refuse("of at least 1 element, got none");

@@ -31,14 +31,13 @@ class VariableLength : public Base {
   /// Throws   as forward; argument_error for a length outside of [0, L]; y and the state untouched
   template <class Device, class X, Validity<X> V, class Y>
   requires(Base::template is_device<Device>&& Base::template takes<X, Y>()) void forward(const Device& device,
-                                                                                         const X& x,
-                                                                                         const AnyTensor<V>& valid,
-                                                                                         Y&& y, Saved& saved) {
+                                                                                         const X& x, V&& valid, Y&& y,
+                                                                                         Saved& saved) {
     decltype(auto) input = dense(device, x);
     const Shape shape = this->checked_shape(input);
     const StatView view = this->checked_view(shape);
     this->check_output(shape, "x", elements(input), "y", y);
-    const ValidPositions positions = positions_of(shape, view, tensor_of(valid), runs_);
+    const ValidPositions positions = positions_of(shape, view, valid, runs_);
     this->workspace_.reserve(packed_bytes<StoredOf<X>>(view));
     if (positions.total == 0) this->keep_nothing(positions.packed(), saved);
     forward_packed(device, positions, elements(input), elements(y), packed_,
@@ -50,37 +49,34 @@ class VariableLength : public Base {
   }
   template <class Device, class X, Validity<X> V, class Y>
   requires(Base::template is_device<Device>&& Base::template takes<X, Y>()) void forward(const Device& device,
-                                                                                         const X& x,
-                                                                                         const AnyTensor<V>& valid,
-                                                                                         Y&& y) {
+                                                                                         const X& x, V&& valid, Y&& y) {
     forward(device, x, valid, y, this->saved_);
   }
   template <class X, Validity<X> V, class Y>
-  requires(Base::template takes<X, Y>()) void forward(const X& x, const AnyTensor<V>& valid, Y&& y, Saved& saved) {
+  requires(Base::template takes<X, Y>()) void forward(const X& x, V&& valid, Y&& y, Saved& saved) {
     forward(Eigen::DefaultDevice(), x, valid, y, saved);
   }
   template <class X, Validity<X> V, class Y>
-  requires(Base::template takes<X, Y>()) void forward(const X& x, const AnyTensor<V>& valid, Y&& y) {
+  requires(Base::template takes<X, Y>()) void forward(const X& x, V&& valid, Y&& y) {
     forward(Eigen::DefaultDevice(), x, valid, y, this->saved_);
   }
 
   /// The same in evaluation, keeping nothing. Const and lock-free, as infer; allocates a copy of the valid part of x.
   template <class Device, class X, Validity<X> V, class Y>
   requires(Base::template is_device<Device>&& Base::template takes<X, Y>()) void infer(const Device& device, const X& x,
-                                                                                       const AnyTensor<V>& valid,
-                                                                                       Y&& y) const {
+                                                                                       V&& valid, Y&& y) const {
     decltype(auto) input = dense(device, x);
     const Shape shape = this->checked_shape(input);
     const StatView view = this->checked_view(shape);
     this->check_output(shape, "x", elements(input), "y", y);
     Workspace runs, memory;
-    const ValidPositions positions = positions_of(shape, view, tensor_of(valid), runs);
+    const ValidPositions positions = positions_of(shape, view, valid, runs);
     forward_packed(device, positions, elements(input), elements(y), memory, [&](const Executor& execute, auto* packed) {
       this->infer_values(execute, positions.packed(), packed, packed);
     });
   }
   template <class X, Validity<X> V, class Y>
-  requires(Base::template takes<X, Y>()) void infer(const X& x, const AnyTensor<V>& valid, Y&& y) const {
+  requires(Base::template takes<X, Y>()) void infer(const X& x, V&& valid, Y&& y) const {
     infer(Eigen::DefaultDevice(), x, valid, y);
   }
 
@@ -90,15 +86,14 @@ class VariableLength : public Base {
   /// Throws   as backward; state_error for another number of valid positions
   template <class Device, class X, Validity<X> V, class DY, class DX, std::same_as<Saved> Kept>
   requires(Base::template is_device<Device>&& Base::template takes<X, DY, DX>()) void backward(
-      const Device& device, const X& x, const AnyTensor<V>& valid, const DY& dy, DX&& dx, const Kept& saved,
-      Gradients which = {}) {
+      const Device& device, const X& x, V&& valid, const DY& dy, DX&& dx, const Kept& saved, Gradients which = {}) {
     using S = StoredOf<X>;
     decltype(auto) input = dense(device, x);
     decltype(auto) upstream = dense(device, dy);
     const Shape shape = this->checked_shape(input);
     const StatView view = this->checked_view(shape);
     this->check_backward(shape, input, upstream, dx, which);
-    const ValidPositions positions = positions_of(shape, view, tensor_of(valid), runs_);
+    const ValidPositions positions = positions_of(shape, view, valid, runs_);
     this->require_saved(shape, positions.packed(), saved);
     this->require_input(saved);
     const StatView packed = positions.packed();
@@ -114,18 +109,20 @@ class VariableLength : public Base {
     if (which.input) unpack(execute, positions, packed_dy, elements(dx));
   }
   template <class Device, class X, Validity<X> V, class DY, class DX>
-  requires(Base::template is_device<Device>&& Base::template takes<X, DY, DX>()) void backward(
-      const Device& device, const X& x, const AnyTensor<V>& valid, const DY& dy, DX&& dx, Gradients which = {}) {
+  requires(Base::template is_device<Device>&& Base::template takes<X, DY, DX>()) void backward(const Device& device,
+                                                                                               const X& x, V&& valid,
+                                                                                               const DY& dy, DX&& dx,
+                                                                                               Gradients which = {}) {
     backward(device, x, valid, dy, dx, this->saved_, which);
   }
   template <class X, Validity<X> V, class DY, class DX, std::same_as<Saved> Kept>
-  requires(Base::template takes<X, DY, DX>()) void backward(const X& x, const AnyTensor<V>& valid, const DY& dy,
-                                                            DX&& dx, const Kept& saved, Gradients which = {}) {
+  requires(Base::template takes<X, DY, DX>()) void backward(const X& x, V&& valid, const DY& dy, DX&& dx,
+                                                            const Kept& saved, Gradients which = {}) {
     backward(Eigen::DefaultDevice(), x, valid, dy, dx, saved, which);
   }
   template <class X, Validity<X> V, class DY, class DX>
-  requires(Base::template takes<X, DY, DX>()) void backward(const X& x, const AnyTensor<V>& valid, const DY& dy,
-                                                            DX&& dx, Gradients which = {}) {
+  requires(Base::template takes<X, DY, DX>()) void backward(const X& x, V&& valid, const DY& dy, DX&& dx,
+                                                            Gradients which = {}) {
     backward(Eigen::DefaultDevice(), x, valid, dy, dx, this->saved_, which);
   }
 
@@ -137,6 +134,7 @@ class VariableLength : public Base {
   template <class V>
   static void require_validity(const Shape& x, Index channel, const V& valid) {
     const Shape got = shape_of(valid);
+    require_no_gaps(Base::name(), "valid", got);
     if constexpr (std::is_same_v<ScalarOf<V>, bool>) {
       Shape expected = got;
       for (Index axis = 0, of_x = 0; axis < got.rank; ++axis, ++of_x) {

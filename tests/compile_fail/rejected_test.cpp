@@ -131,6 +131,20 @@ TEST(Constness, OfOutputsIsRespected) {
   EXPECT_FALSE((Backwards<LayerNorm<float>, Rows<3>, Rows<3>, const Rows<3>>));
 }
 
+TEST(Matrices, AreTensorsOfRankTwoAndVectorsOfRankOne) {
+  using Eigen::MatrixXf;
+  using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  EXPECT_TRUE((Takes<BatchNorm1d<float>, MatrixXf>)&&(Takes<LayerNorm<float>, Eigen::ArrayXXf, MatrixXf>));
+  EXPECT_TRUE((Takes<LayerNorm<float>, Eigen::VectorXf>)&&(TurnsAway<BatchNorm1d<float>, Eigen::VectorXf>));
+  EXPECT_TRUE((Takes<BatchNorm1d<float>, RowMajor, Rows<2>>)&&(TurnsAway<BatchNorm1d<float>, RowMajor, MatrixXf>));
+  EXPECT_TRUE((TurnsAway<BatchNorm2d<float>, MatrixXf>)&&(TurnsAway<BatchNorm1d<float>, Eigen::MatrixXd>));
+  EXPECT_TRUE((Takes<BatchNorm<float>, Eigen::Ref<const MatrixXf>, MatrixXf>));
+  EXPECT_FALSE((Forwards<BatchNorm<float>, MatrixXf, const MatrixXf>));
+  EXPECT_FALSE((Forwards<BatchNorm<float>, MatrixXf, Eigen::Ref<const MatrixXf>>));
+  EXPECT_FALSE((Forwards<BatchNorm<float>, MatrixXf, Eigen::Map<const MatrixXf>>));
+  EXPECT_FALSE((Forwards<BatchNorm<float>, MatrixXf, decltype(std::declval<MatrixXf&>() * 2.0f)>));
+}
+
 TEST(Constness, OfALayerAllowsInferAlone) {
   EXPECT_TRUE((Infers<const BatchNorm<float>, Rows<3>>)&&(Infers<const LayerNorm<float>, Rows<3>>));
   EXPECT_FALSE((Forwards<const BatchNorm<float>, Rows<3>>) || (Forwards<const LayerNorm<float>, Rows<3>>));

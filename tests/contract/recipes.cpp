@@ -75,6 +75,21 @@ TEST(Recipes, FromOutput) {
   });
 }
 
+// Each forward has the mean 0 in each column of x, each row of columns, or each token: 6 u (2 |xhat|) of each y, by rule.hpp, with
+// |xhat| below sqrt(32).
+TEST(Recipes, Matrices) {
+#include "matrices.inl"
+  const float bound = std::ldexp(32 * 6.0f * 2 * 6, -24);
+  for (Eigen::Index c = 0; c < 10; ++c) {
+    EXPECT_NEAR(y.col(c).sum(), 0, bound);
+    Eigen::VectorXf others = out.row(c);
+    others(3) = 0;  // the token's
+    EXPECT_NEAR(others.sum() + (columns(c, 3) - columns.row(c).mean()) * static_cast<float>(norm.saved().rstd(c)), 0, 2 * bound);
+  }
+  EXPECT_NEAR(out.col(3).sum(), 0, bound);
+  EXPECT_EQ(norm.weight()(7), 0.5f);
+}
+
 // Where dy grows by the factor 1 + h the penalty grows by 1 + 2 h: sum(dy_grad * dy) = sum(dx^2). By rule.hpp, each dy_grad is
 // within 19 u S rstd and each dx within 10 u S rstd, where S of numbers up to `most` and |xhat| up to `far` is at most
 // 2 most + 2 far * 2 far most.

@@ -31,14 +31,25 @@ inline void require_eps(std::string_view layer, double eps) {
     throw argument_error(std::string(layer) + ": expected eps to be finite and at least 0, got " + python_number(eps));
 }
 
-/// The extents multiply to a number that the tensor's index type holds.
+/// A block of a matrix is refused where it is not as a tensor lies: a silent copy would cost what nobody has asked for.
+inline void require_no_gaps(std::string_view layer, const char* name, const Shape& shape) {
+  if (shape.has_gaps)
+    throw argument_error(std::string(layer) + ": expected " + name +
+                         " with its elements next to each other, got a block of shape " + shape.text() +
+                         " of a larger matrix; pass its copy, block.eval(), or as an output a matrix of its own, to be "
+                         "assigned to the block");
+}
+
+/// x lies as a tensor, and its extents multiply to a number that its index type holds.
 inline void require_product(std::string_view layer, const Shape& shape) {
+  require_no_gaps(layer, "x", shape);
   if (!checked_product(shape.axes(), shape.index_limit))
     throw shape_error(std::string(layer) + ": expected extents whose product is at most " +
                       std::to_string(shape.index_limit) + ", got x of shape " + shape.text());
 }
 
 inline void require_same_shape(std::string_view layer, const char* name, const Shape& expected, const Shape& got) {
+  require_no_gaps(layer, name, got);
   if (!(expected == got))
     throw shape_error(std::string(layer) + ": expected " + name + " of shape " + expected.text() + " as x has, got " +
                       got.text());

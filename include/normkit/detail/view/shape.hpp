@@ -41,6 +41,7 @@ struct Shape {
   std::array<Index, max_rank> extents{};
   int rank = 0;
   bool row_major = true;
+  bool has_gaps = false;  // between the elements, of a block of a matrix: refused wherever a tensor is taken
   Index index_limit = std::numeric_limits<Index>::max();  // of the tensor's own index type
 
   std::span<const Index> axes() const noexcept { return {extents.data(), static_cast<std::size_t>(rank)}; }

@@ -4,7 +4,7 @@
 
 #include <normkit/detail/view/shape.hpp>
 
-/// The only place that knows Eigen's tensor types: from here on a tensor is a pointer and a Shape.
+/// The only place that knows Eigen's tensors and matrices: from here on a tensor is a pointer and a Shape.
 namespace normkit::detail {
 
 template <class T, int Rank, int Options, class I>
@@ -13,23 +13,31 @@ template <class Plain, int Options, template <class> class Pointer>
 std::true_type is_dense(const Eigen::TensorMap<Plain, Options, Pointer>&);
 template <class T, class Sizes, int Options, class I>
 std::true_type is_dense(const Eigen::TensorFixedSize<T, Sizes, Options, I>&);
-
 template <class Derived>
 std::true_type is_tensor(const Eigen::TensorBase<Derived, Eigen::ReadOnlyAccessors>&);
+template <class Derived>
+std::true_type is_matrix(const Eigen::DenseBase<Derived>&);
+
+/// Matrix, Array, Map, Ref, Block, Transpose, and expressions of them: a tensor of rank 2, or of rank 1 where the type is a vector's.
+template <class X>
+concept MatrixInput = requires(const std::remove_cvref_t<X>& x) {
+  is_matrix(x);
+};
 
 }  // namespace normkit::detail
 
 namespace normkit {
 
-/// Tensor, TensorMap and TensorFixedSize: tensors with a pointer to all their elements.
+/// Tensor, TensorMap and TensorFixedSize, and the matrices that have their elements in memory.
 template <class X>
 concept DenseTensor = requires(const std::remove_cvref_t<X>& x) {
   detail::is_dense(x);
-};
+}
+|| (detail::MatrixInput<X> && (std::remove_cvref_t<X>::Flags & Eigen::DirectAccessBit) != 0);
 
 /// What a layer reads: a dense tensor, or an Eigen expression, which is evaluated once.
 template <class X>
-concept TensorInput = requires(const std::remove_cvref_t<X>& x) {
+concept TensorInput = detail::MatrixInput<X> || requires(const std::remove_cvref_t<X>& x) {
   detail::is_tensor(x);
 };
 
@@ -43,14 +51,33 @@ concept TensorOutput = DenseTensor<Y> &&
 namespace normkit::detail {
 
 template <TensorInput X>
-inline constexpr int rank_of = static_cast<int>(std::remove_cvref_t<X>::NumDimensions);
-
-template <TensorInput X>
-inline constexpr int layout_of =
-    static_cast<int>(Eigen::TensorEvaluator<const std::remove_cvref_t<X>, Eigen::DefaultDevice>::Layout);
-
-template <TensorInput X>
 using ScalarOf = std::remove_const_t<typename std::remove_cvref_t<X>::Scalar>;
+
+/// The rank and layout of a tensor, and what it evaluates to (those of a fixed size to one that can be resized).
+template <TensorInput X>
+struct TraitsOf {
+  using Index = typename X::Index;
+  static constexpr int rank = static_cast<int>(X::NumDimensions);
+  static constexpr int layout = static_cast<int>(Eigen::TensorEvaluator<const X, Eigen::DefaultDevice>::Layout);
+  using Evaluated = Eigen::Tensor<ScalarOf<X>, rank, layout, Index>;
+};
+template <MatrixInput X>
+struct TraitsOf<X> {
+  static constexpr int rank = X::IsVectorAtCompileTime ? 1 : 2;
+  static constexpr int layout = X::IsRowMajor ? Eigen::RowMajor : Eigen::ColMajor;
+
+  static constexpr int resizable(int extent) { return extent == 1 ? 1 : Eigen::Dynamic; }
+  template <template <class, int...> class Kind, class T, int Rows, int Cols, int Options, int... Most>
+  static Kind<T, resizable(Rows), resizable(Cols), Options> resizable(const Kind<T, Rows, Cols, Options, Most...>&);
+  using Evaluated = decltype(resizable(std::declval<const typename X::PlainObject&>()));
+};
+
+template <TensorInput X>
+inline constexpr int rank_of = TraitsOf<std::remove_cvref_t<X>>::rank;
+template <TensorInput X>
+inline constexpr int layout_of = TraitsOf<std::remove_cvref_t<X>>::layout;
+template <TensorInput X>
+using Evaluated = typename TraitsOf<std::remove_cvref_t<X>>::Evaluated;
 
 template <class X, class Other>
 concept SameLayout = TensorInput<X> && TensorInput<Other> &&(layout_of<X> == layout_of<Other> || rank_of<X> <= 1);
@@ -76,15 +103,6 @@ struct StoredAs<Eigen::bfloat16> {
 template <TensorInput X>
 using StoredOf = typename StoredAs<ScalarOf<X>>::Type;
 
-/// A tensor as a parameter of another type than `const X&`: clang 14 lets a function hide one that a using-declaration brings where
-/// the types of their parameters are alike, whatever either requires.
-template <class X>
-using AnyTensor = Eigen::TensorBase<X, Eigen::ReadOnlyAccessors>;
-template <class X>
-const X& tensor_of(const AnyTensor<X>& tensor) noexcept {
-  return static_cast<const X&>(tensor);
-}
-
 /// The elements of a dense tensor.
 template <DenseTensor X>
 auto elements(X& x) noexcept {
@@ -94,32 +112,53 @@ auto elements(X& x) noexcept {
   return reinterpret_cast<Element*>(x.data());
 }
 
-/// The tensor that an expression evaluates to.
-template <TensorInput X>
-using Evaluated = Eigen::Tensor<ScalarOf<X>, rank_of<X>, layout_of<X>, typename std::remove_cvref_t<X>::Index>;
-
-/// Extents in the form that an Evaluated tensor is made of (those of a fixed-size tensor are a type of their own).
+/// Extents in the form that a tensor is made of (those of a fixed size are a type of their own).
 template <TensorInput X>
 using Extents = typename Evaluated<X>::Dimensions;
 
 template <DenseTensor X>
 Shape shape_of(const X& x) noexcept {
-  using I = typename X::Index;
   static_assert(rank_of<X> <= max_rank, "normkit: a tensor has at most 16 axes");
   Shape shape;
   shape.rank = rank_of<X>;
   shape.row_major = layout_of<X> == static_cast<int>(Eigen::RowMajor);
-  shape.index_limit = static_cast<Index>(std::numeric_limits<I>::max());
-  const Extents<X> extents(x.dimensions());
-  for (std::size_t axis = 0; axis < extents.size(); ++axis) shape.extents[axis] = static_cast<Index>(extents[axis]);
+  shape.index_limit = static_cast<Index>(std::numeric_limits<typename X::Index>::max());
+  if constexpr (MatrixInput<X>) {
+    shape.extents = {rank_of<X> == 1 ? x.size() : x.rows(), x.cols()};
+    const auto follows = [](Index count, Index stride, Index expected) { return count <= 1 || stride == expected; };
+    shape.has_gaps = x.size() > 0 && !(follows(x.innerSize(), x.innerStride(), 1) &&
+                                       follows(x.outerSize(), x.outerStride(), x.innerSize()));
+  } else {
+    const Extents<X> extents(x.dimensions());
+    for (std::size_t axis = 0; axis < extents.size(); ++axis) shape.extents[axis] = static_cast<Index>(extents[axis]);
+  }
   return shape;
 }
 
-/// A dense tensor as it is; an expression evaluated on the device into a temporary.
+/// A tensor of its own for what X evaluates to, of a shape that is one of X's, not filled.
+template <TensorInput X>
+Evaluated<X> unfilled(const Shape& shape) {
+  Evaluated<X> tensor;
+  if constexpr (MatrixInput<X> && rank_of<X> == 1) {
+    tensor.resize(shape[0]);
+  } else if constexpr (MatrixInput<X>) {
+    tensor.resize(shape[0], shape[1]);
+  } else {
+    Extents<X> extents;
+    for (std::size_t axis = 0; axis < extents.size(); ++axis)
+      extents[axis] = static_cast<typename Evaluated<X>::Index>(shape.extents[axis]);
+    tensor.resize(extents);
+  }
+  return tensor;
+}
+
+/// A dense tensor as it is; an expression evaluated on the device into a temporary (of matrices, on the calling thread).
 template <class Device, TensorInput X>
 decltype(auto) dense(const Device& device, const X& x) {
   if constexpr (DenseTensor<X>) {
     return (x);
+  } else if constexpr (MatrixInput<X>) {
+    return Evaluated<X>(x);
   } else {
     const Eigen::TensorEvaluator<const X, Device> evaluator(x, device);
     Evaluated<X> value(Extents<X>(evaluator.dimensions()));
