@@ -35,7 +35,7 @@ class AcrossRanks : public Base {
     } else {
       if (!this->uses_batch()) return Base::forward(device, x, y, saved);
       using S = StoredOf<X>;
-      Held<X> held;
+      Held<Y, X> held;
       const S* input = nullptr;
       Shape shape;
       StatView view;
@@ -82,8 +82,8 @@ class AcrossRanks : public Base {
       Base::backward(device, x, dy, dx, saved, which);
     } else {
       using S = StoredOf<X>;
-      Held<X> held_x;
-      Held<DY> held_dy;
+      Held<DX, X> held_x;
+      Held<DX, DY> held_dy;
       const bool given = saved.source == Saved::Source::running;
       const Index before = given ? -1 : saved.rank_count;
       BackwardCall<S> call{};
@@ -133,10 +133,11 @@ class AcrossRanks : public Base {
   /// several parts. A building block for other transports: the layer itself takes them by a communicator alone.
   /// Throws   as backward
   template <class Device, class X, class DY, std::same_as<Saved> Kept>
-  requires(Base::template is_device<Device>&& Base::template takes<X, DY>()) normkit::GradientSums<T> gradient_sums(
-      const Device& device, const X& x, const DY& dy, const Kept& saved) {
-    decltype(auto) input = dense(device, x);
-    decltype(auto) upstream = dense(device, dy);
+  requires(Base::template is_device<Device>&& Base::template takes<X>() &&
+           SameKind<X, DY>) normkit::GradientSums<T> gradient_sums(const Device& device, const X& x, const DY& dy,
+                                                                   const Kept& saved) {
+    decltype(auto) input = dense<DY>(device, x);
+    decltype(auto) upstream = dense<X>(device, dy);
     const Shape shape = this->checked_shape(input);
     this->require_like(shape, "dy", upstream);
     const bool of_ranks = saved.source == Saved::Source::ranks;
@@ -147,8 +148,8 @@ class AcrossRanks : public Base {
     return sums;
   }
   template <class X, class DY, std::same_as<Saved> Kept>
-  requires(Base::template takes<X, DY>()) normkit::GradientSums<T> gradient_sums(const X& x, const DY& dy,
-                                                                                 const Kept& saved) {
+  requires(Base::template takes<X>() &&
+           SameKind<X, DY>) normkit::GradientSums<T> gradient_sums(const X& x, const DY& dy, const Kept& saved) {
     return gradient_sums(Eigen::DefaultDevice(), x, dy, saved);
   }
 
@@ -160,7 +161,7 @@ class AcrossRanks : public Base {
   static constexpr bool is_single = std::is_same_v<std::remove_const_t<C>, SingleProcess>;
 
   /// A tensor itself, or what an expression comes to: evaluated in a rank's part, where it may throw.
-  template <class X>
+  template <class Like, class X>
   class Held {
    public:
     template <class Device>
@@ -168,11 +169,11 @@ class AcrossRanks : public Base {
       if constexpr (DenseTensor<X>)
         return x;
       else
-        return value_.emplace(dense(device, x));
+        return value_.emplace(dense<Like>(device, x));
     }
 
    private:
-    std::optional<std::conditional_t<DenseTensor<X>, bool, Evaluated<X>>> value_;
+    std::optional<std::conditional_t<DenseTensor<X>, bool, EvaluatedLike<Like, X>>> value_;
   };
 
   RankHeader header(RankHeader::Call call, Index before) const noexcept {

@@ -31,7 +31,7 @@ struct ChannelDiagnostics {
 template <class Device, detail::Scalar T, class Ranks, class X>
 requires(BatchNorm<T, Ranks>::template is_device<Device>&& BatchNorm<T, Ranks>::template takes<X>()) ChannelDiagnostics
     diagnose(const Device& device, const BatchNorm<T, Ranks>& norm, const X& x, std::optional<double> dead_var = {}) {
-  decltype(auto) input = detail::dense(device, x);
+  decltype(auto) input = detail::dense<X>(device, x);
   const detail::Shape shape = detail::shape_of(input);
   const auto& options = norm.options();
   const Index channels = norm.num_features();

@@ -34,8 +34,8 @@ class HigherDerivatives : public Base {
   template <class Device, class X, class V, class Y, std::same_as<Saved> Kept>
   requires(Base::template is_device<Device>&& Base::template takes<X, V, Y>()) void jvp(
       const Device& device, const X& x, const V& v, Y&& y_v, const Kept& saved, const Directions& directions = {}) {
-    decltype(auto) input = dense(device, x);
-    decltype(auto) along = dense(device, v);
+    decltype(auto) input = dense<Y>(device, x);
+    decltype(auto) along = dense<Y>(device, v);
     const Shape shape = this->checked_shape(input);
     const StatView view = this->saved_view(shape, saved);
     this->require_like(shape, "v", along);
@@ -73,13 +73,13 @@ class HigherDerivatives : public Base {
   /// Threads  as forward
   /// Throws   as jvp
   template <class Device, class X, class DY, class V, class DYG, class XG, std::same_as<Saved> Kept>
-  requires(Base::template is_device<Device>&& Base::template takes<X, DY, DYG>() && SameKind<X, V> &&
+  requires(Base::template is_device<Device>&& Base::template takes<X, DY, DYG>() && SameKind<X, DY, V, DYG, XG> &&
            Base::template takes<X, XG>()) void double_backward(const Device& device, const X& x, const DY& dy,
                                                                const V& v, DYG&& dy_grad, XG&& x_grad,
                                                                const Kept& saved, const Directions& directions = {}) {
-    decltype(auto) input = dense(device, x);
-    decltype(auto) upstream = dense(device, dy);
-    decltype(auto) along = dense(device, v);
+    decltype(auto) input = dense<XG>(device, x);
+    decltype(auto) upstream = dense<XG>(device, dy);
+    decltype(auto) along = dense<XG>(device, v);
     const Shape shape = this->checked_shape(input);
     const StatView view = this->saved_view(shape, saved);
     this->require_like(shape, "dy", upstream);
@@ -103,21 +103,21 @@ class HigherDerivatives : public Base {
                                      elements(x_grad), weight_grad);
   }
   template <class Device, class X, class DY, class V, class DYG, class XG>
-  requires(Base::template is_device<Device>&& Base::template takes<X, DY, DYG>() && SameKind<X, V> &&
+  requires(Base::template is_device<Device>&& Base::template takes<X, DY, DYG>() && SameKind<X, DY, V, DYG, XG> &&
            Base::template takes<X, XG>()) void double_backward(const Device& device, const X& x, const DY& dy,
                                                                const V& v, DYG&& dy_grad, XG&& x_grad,
                                                                const Directions& directions = {}) {
     double_backward(device, x, dy, v, dy_grad, x_grad, this->saved_, directions);
   }
   template <class X, class DY, class V, class DYG, class XG, std::same_as<Saved> Kept>
-  requires(Base::template takes<X, DY, DYG>() && SameKind<X, V> &&
+  requires(Base::template takes<X, DY, DYG>() && SameKind<X, DY, V, DYG, XG> &&
            Base::template takes<X, XG>()) void double_backward(const X& x, const DY& dy, const V& v, DYG&& dy_grad,
                                                                XG&& x_grad, const Kept& saved,
                                                                const Directions& directions = {}) {
     double_backward(Eigen::DefaultDevice(), x, dy, v, dy_grad, x_grad, saved, directions);
   }
   template <class X, class DY, class V, class DYG, class XG>
-  requires(Base::template takes<X, DY, DYG>() && SameKind<X, V> &&
+  requires(Base::template takes<X, DY, DYG>() && SameKind<X, DY, V, DYG, XG> &&
            Base::template takes<X, XG>()) void double_backward(const X& x, const DY& dy, const V& v, DYG&& dy_grad,
                                                                XG&& x_grad, const Directions& directions = {}) {
     double_backward(Eigen::DefaultDevice(), x, dy, v, dy_grad, x_grad, this->saved_, directions);

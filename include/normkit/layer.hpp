@@ -42,7 +42,7 @@ class Layer : public LayerState<T, Rank, Layout> {
   /// The tensors of a backward pass.
   template <class X, class DY, class DX>
   static constexpr bool takes() {
-    return takes<X, DX>() && SameKind<X, DY>;
+    return takes<X, DX>() && SameKind<X, DY, DX>;
   }
   template <class Device>
   static constexpr bool is_device = PoolDevice<Device> || std::is_same_v<Device, Eigen::DefaultDevice>;
@@ -73,7 +73,7 @@ class Layer : public LayerState<T, Rank, Layout> {
   template <class Device, class X>
   requires(is_device<Device>&& takes<X>()) Evaluated<X>
   operator()(const Device& device, const X& x) {
-    decltype(auto) input = dense(device, x);
+    decltype(auto) input = dense<X>(device, x);
     const Shape shape = checked_shape(input);
     derived().view_of(shape);  // a wrong shape is refused before its output is allocated
     Evaluated<X> y = unfilled<X>(shape);
@@ -155,7 +155,7 @@ class Layer : public LayerState<T, Rank, Layout> {
   /// forward and infer, `destination` being what kernels have in the place of a pointer to y.
   template <class Device, class X, class Y, class Destination>
   void forward_into(const Device& device, const X& x, Y& y, Saved& saved, const Destination& destination) {
-    decltype(auto) input = dense(device, x);
+    decltype(auto) input = dense<Y>(device, x);
     const Shape shape = checked_shape(input);
     const StatView view = checked_view(shape, input, y);
     const auto to = destination(view, elements(y));
@@ -168,7 +168,7 @@ class Layer : public LayerState<T, Rank, Layout> {
   }
   template <class Device, class X, class Y, class Destination>
   void infer_into(const Device& device, const X& x, Y& y, const Destination& destination) const {
-    decltype(auto) input = dense(device, x);
+    decltype(auto) input = dense<Y>(device, x);
     const StatView view = checked_view(checked_shape(input), input, y);
     const auto to = destination(view, elements(y));
     if (view.size() > 0) derived().infer_view(executor_for(device, view.size()), view, elements(input), to);
@@ -189,8 +189,8 @@ class Layer : public LayerState<T, Rank, Layout> {
   void differentiate(const Device& device, const X& x, const DY& dy, const Added& added, DX&& dx, const Saved& saved,
                      Gradients which, const Recall& recall) {
     using S = StoredOf<X>;
-    decltype(auto) input = dense(device, x);
-    decltype(auto) upstream = dense(device, dy);
+    decltype(auto) input = dense<DX>(device, x);
+    decltype(auto) upstream = dense<DX>(device, dy);
     const Shape shape = checked_shape(input);
     const StatView view = saved_view(shape, saved);
     check_backward(shape, input, upstream, dx, which);

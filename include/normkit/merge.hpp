@@ -181,7 +181,7 @@ requires(!TensorInput<Device> && TensorInput<X> &&
          detail::Stored<detail::StoredOf<X>>) auto channel_moments(const Device& device, const X& x,
                                                                    Index channel_axis = 1) {
   using S = detail::StoredOf<X>;
-  decltype(auto) input = detail::dense(device, x);
+  decltype(auto) input = detail::dense<X>(device, x);
   const detail::Shape shape = detail::shape_of(input);
   detail::require_product("channel_moments", shape);
   const Index axis = detail::channel_axis_of("channel_moments", shape, channel_axis);

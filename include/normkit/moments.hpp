@@ -73,7 +73,7 @@ inline std::array<bool, max_rank> axis_set(const Shape& shape, std::span<const I
 template <class Device, detail::Measurable X>
 requires(!TensorInput<Device>) auto moments(const Device& device, const X& x, std::span<const Index> axes) {
   using T = detail::ScalarOf<X>;
-  decltype(auto) input = detail::dense(device, x);
+  decltype(auto) input = detail::dense<X>(device, x);
   const detail::Shape shape = detail::shape_of(input);
   detail::require_product("moments", shape);
   const std::array<bool, detail::max_rank> reduced = detail::axis_set(shape, axes);

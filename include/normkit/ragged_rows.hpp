@@ -43,7 +43,7 @@ class RaggedRows : public Base {
   template <class Device, class X, RowOffsets O, class Y>
   requires(Base::template is_device<Device>&& packs<X, Y>()) void forward(const Device& device, const X& x, O&& offsets,
                                                                           Y&& y, Saved& saved) {
-    decltype(auto) input = dense(device, x);
+    decltype(auto) input = dense<Y>(device, x);
     const Shape shape = this->checked_shape(input);
     const auto rows = rows_of(shape, offsets);
     this->check_output(shape, "x", elements(input), "y", y);
@@ -70,7 +70,7 @@ class RaggedRows : public Base {
   template <class Device, class X, RowOffsets O, class Y>
   requires(Base::template is_device<Device>&& packs<X, Y>()) void infer(const Device& device, const X& x, O&& offsets,
                                                                         Y&& y) const {
-    decltype(auto) input = dense(device, x);
+    decltype(auto) input = dense<Y>(device, x);
     const Shape shape = this->checked_shape(input);
     const auto rows = rows_of(shape, offsets);
     this->check_output(shape, "x", elements(input), "y", y);
@@ -92,8 +92,8 @@ class RaggedRows : public Base {
                                                                                 O&& offsets, const DY& dy, DX&& dx,
                                                                                 const Kept& saved,
                                                                                 Gradients which = {}) {
-    decltype(auto) input = dense(device, x);
-    decltype(auto) upstream = dense(device, dy);
+    decltype(auto) input = dense<DX>(device, x);
+    decltype(auto) upstream = dense<DX>(device, dy);
     const Shape shape = this->checked_shape(input);
     const auto rows = rows_of(shape, offsets);
     this->check_backward(shape, input, upstream, dx, which);

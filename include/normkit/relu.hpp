@@ -98,28 +98,29 @@ class FusedReLU : public Base {
   /// Memory   y may be x (then there is no backward) or residual, or lie apart from both
   /// Else     as forward_relu
   template <class Device, class X, class R, class Y>
-  requires(takes_call<Base, Device, X, Y>() && SameKind<X, R>) void forward_add_relu(const Device& device, const X& x,
-                                                                                     const R& residual, Y&& y,
-                                                                                     ReLUMask& mask, Saved& saved) {
-    decltype(auto) added = dense(device, residual);
-    decltype(auto) input = dense(device, x);
+  requires(takes_call<Base, Device, X, Y>() &&
+           SameKind<X, R, Y>) void forward_add_relu(const Device& device, const X& x, const R& residual, Y&& y,
+                                                    ReLUMask& mask, Saved& saved) {
+    decltype(auto) added = dense<Y>(device, residual);
+    decltype(auto) input = dense<Y>(device, x);
     check_added(input, added, y);
     forward_rectified<StoredOf<X>>(device, input, elements(added), y, mask, saved);
   }
   template <class Device, class X, class R, class Y>
-  requires(takes_call<Base, Device, X, Y>() && SameKind<X, R>) void forward_add_relu(const Device& device, const X& x,
-                                                                                     const R& residual, Y&& y,
-                                                                                     ReLUMask& mask) {
+  requires(takes_call<Base, Device, X, Y>() && SameKind<X, R, Y>) void forward_add_relu(const Device& device,
+                                                                                        const X& x, const R& residual,
+                                                                                        Y&& y, ReLUMask& mask) {
     forward_add_relu(device, x, residual, y, mask, this->saved_);
   }
   template <class X, class R, class Y>
   requires(takes_call<Base, Eigen::DefaultDevice, X, Y>() &&
-           SameKind<X, R>) void forward_add_relu(const X& x, const R& residual, Y&& y, ReLUMask& mask, Saved& saved) {
+           SameKind<X, R, Y>) void forward_add_relu(const X& x, const R& residual, Y&& y, ReLUMask& mask,
+                                                    Saved& saved) {
     forward_add_relu(Eigen::DefaultDevice(), x, residual, y, mask, saved);
   }
   template <class X, class R, class Y>
   requires(takes_call<Base, Eigen::DefaultDevice, X, Y>() &&
-           SameKind<X, R>) void forward_add_relu(const X& x, const R& residual, Y&& y, ReLUMask& mask) {
+           SameKind<X, R, Y>) void forward_add_relu(const X& x, const R& residual, Y&& y, ReLUMask& mask) {
     forward_add_relu(Eigen::DefaultDevice(), x, residual, y, mask, this->saved_);
   }
 
@@ -133,16 +134,16 @@ class FusedReLU : public Base {
     infer_relu(Eigen::DefaultDevice(), x, y);
   }
   template <class Device, class X, class R, class Y>
-  requires(takes_call<Base, Device, X, Y>() && SameKind<X, R>) void infer_add_relu(const Device& device, const X& x,
-                                                                                   const R& residual, Y&& y) const {
-    decltype(auto) added = dense(device, residual);
-    decltype(auto) input = dense(device, x);
+  requires(takes_call<Base, Device, X, Y>() && SameKind<X, R, Y>) void infer_add_relu(const Device& device, const X& x,
+                                                                                      const R& residual, Y&& y) const {
+    decltype(auto) added = dense<Y>(device, residual);
+    decltype(auto) input = dense<Y>(device, x);
     check_added(input, added, y);
     infer_rectified<StoredOf<X>>(device, input, elements(added), y);
   }
   template <class X, class R, class Y>
   requires(takes_call<Base, Eigen::DefaultDevice, X, Y>() &&
-           SameKind<X, R>) void infer_add_relu(const X& x, const R& residual, Y&& y) const {
+           SameKind<X, R, Y>) void infer_add_relu(const X& x, const R& residual, Y&& y) const {
     infer_add_relu(Eigen::DefaultDevice(), x, residual, y);
   }
 
@@ -151,26 +152,26 @@ class FusedReLU : public Base {
   /// Else     as backward
   template <class Device, class X, class DY, class DX, std::same_as<Saved> Kept>
   requires(takes_call<Base, Device, X, DX>() &&
-           SameKind<X, DY>) void backward_relu(const Device& device, const X& x, const DY& dy, const ReLUMask& mask,
-                                               DX&& dx, const Kept& saved, Gradients which = {}) {
+           SameKind<X, DY, DX>) void backward_relu(const Device& device, const X& x, const DY& dy, const ReLUMask& mask,
+                                                   DX&& dx, const Kept& saved, Gradients which = {}) {
     differentiate_rectified<StoredOf<X>>(device, x, dy, mask, dx, nullptr, saved, which);
   }
   template <class Device, class X, class DY, class DX>
-  requires(takes_call<Base, Device, X, DX>() && SameKind<X, DY>) void backward_relu(const Device& device, const X& x,
-                                                                                    const DY& dy, const ReLUMask& mask,
-                                                                                    DX&& dx, Gradients which = {}) {
+  requires(takes_call<Base, Device, X, DX>() &&
+           SameKind<X, DY, DX>) void backward_relu(const Device& device, const X& x, const DY& dy, const ReLUMask& mask,
+                                                   DX&& dx, Gradients which = {}) {
     backward_relu(device, x, dy, mask, dx, this->saved_, which);
   }
   template <class X, class DY, class DX, std::same_as<Saved> Kept>
   requires(takes_call<Base, Eigen::DefaultDevice, X, DX>() &&
-           SameKind<X, DY>) void backward_relu(const X& x, const DY& dy, const ReLUMask& mask, DX&& dx,
-                                               const Kept& saved, Gradients which = {}) {
+           SameKind<X, DY, DX>) void backward_relu(const X& x, const DY& dy, const ReLUMask& mask, DX&& dx,
+                                                   const Kept& saved, Gradients which = {}) {
     backward_relu(Eigen::DefaultDevice(), x, dy, mask, dx, saved, which);
   }
   template <class X, class DY, class DX>
   requires(takes_call<Base, Eigen::DefaultDevice, X, DX>() &&
-           SameKind<X, DY>) void backward_relu(const X& x, const DY& dy, const ReLUMask& mask, DX&& dx,
-                                               Gradients which = {}) {
+           SameKind<X, DY, DX>) void backward_relu(const X& x, const DY& dy, const ReLUMask& mask, DX&& dx,
+                                                   Gradients which = {}) {
     backward_relu(Eigen::DefaultDevice(), x, dy, mask, dx, this->saved_, which);
   }
 
@@ -180,10 +181,11 @@ class FusedReLU : public Base {
   /// Else     as backward_relu
   template <class Device, class X, class DY, class DX, class DR, std::same_as<Saved> Kept>
   requires(takes_call<Base, Device, X, DX, DR>() &&
-           SameKind<X, DY>) void backward_add_relu(const Device& device, const X& x, const DY& dy, const ReLUMask& mask,
-                                                   DX&& dx, DR&& dresidual, const Kept& saved, Gradients which = {}) {
-    decltype(auto) input = dense(device, x);
-    decltype(auto) upstream = dense(device, dy);
+           SameKind<X, DY, DX, DR>) void backward_add_relu(const Device& device, const X& x, const DY& dy,
+                                                           const ReLUMask& mask, DX&& dx, DR&& dresidual,
+                                                           const Kept& saved, Gradients which = {}) {
+    decltype(auto) input = dense<DX>(device, x);
+    decltype(auto) upstream = dense<DX>(device, dy);
     if (which.input) {
       const Shape shape = this->checked_shape(input);
       this->check_output(shape, "x", elements(input), "dresidual", dresidual);
@@ -196,20 +198,21 @@ class FusedReLU : public Base {
   }
   template <class Device, class X, class DY, class DX, class DR>
   requires(takes_call<Base, Device, X, DX, DR>() &&
-           SameKind<X, DY>) void backward_add_relu(const Device& device, const X& x, const DY& dy, const ReLUMask& mask,
-                                                   DX&& dx, DR&& dresidual, Gradients which = {}) {
+           SameKind<X, DY, DX, DR>) void backward_add_relu(const Device& device, const X& x, const DY& dy,
+                                                           const ReLUMask& mask, DX&& dx, DR&& dresidual,
+                                                           Gradients which = {}) {
     backward_add_relu(device, x, dy, mask, dx, dresidual, this->saved_, which);
   }
   template <class X, class DY, class DX, class DR, std::same_as<Saved> Kept>
   requires(takes_call<Base, Eigen::DefaultDevice, X, DX, DR>() &&
-           SameKind<X, DY>) void backward_add_relu(const X& x, const DY& dy, const ReLUMask& mask, DX&& dx,
-                                                   DR&& dresidual, const Kept& saved, Gradients which = {}) {
+           SameKind<X, DY, DX, DR>) void backward_add_relu(const X& x, const DY& dy, const ReLUMask& mask, DX&& dx,
+                                                           DR&& dresidual, const Kept& saved, Gradients which = {}) {
     backward_add_relu(Eigen::DefaultDevice(), x, dy, mask, dx, dresidual, saved, which);
   }
   template <class X, class DY, class DX, class DR>
   requires(takes_call<Base, Eigen::DefaultDevice, X, DX, DR>() &&
-           SameKind<X, DY>) void backward_add_relu(const X& x, const DY& dy, const ReLUMask& mask, DX&& dx,
-                                                   DR&& dresidual, Gradients which = {}) {
+           SameKind<X, DY, DX, DR>) void backward_add_relu(const X& x, const DY& dy, const ReLUMask& mask, DX&& dx,
+                                                           DR&& dresidual, Gradients which = {}) {
     backward_add_relu(Eigen::DefaultDevice(), x, dy, mask, dx, dresidual, this->saved_, which);
   }
 

@@ -16,7 +16,7 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
   /// Tensors of one forward_add, or of its backward.
   template <class Device, class X, class R, class... Y>
   static constexpr bool adds() {
-    return SameKind<X, R> && takes_call<Base, Device, X, Y...>();
+    return SameKind<X, R, Y...> && takes_call<Base, Device, X, Y...>();
   }
 
  public:
@@ -32,8 +32,8 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
   template <class Device, class X, class R, class Sum, class Y>
   requires(adds<Device, X, R, Sum, Y>()) void forward_add(const Device& device, const X& x, const R& residual,
                                                           Sum&& sum, Y&& y, Saved& saved) {
-    decltype(auto) first = dense(device, x);
-    decltype(auto) second = dense(device, residual);
+    decltype(auto) first = dense<Y>(device, x);
+    decltype(auto) second = dense<Y>(device, residual);
     const Shape shape = this->checked_shape(first);
     const StatView view = checked_sum_view(shape, first, second, sum, y);
     std::byte* const memory = this->workspace_.reserve(view.size() > 0 ? forward_bytes<StoredOf<X>>(view, false) : 0);
@@ -62,8 +62,8 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
   template <class Device, class X, class R, class Sum, class Y>
   requires(adds<Device, X, R, Sum, Y>()) void infer_add(const Device& device, const X& x, const R& residual, Sum&& sum,
                                                         Y&& y) const {
-    decltype(auto) first = dense(device, x);
-    decltype(auto) second = dense(device, residual);
+    decltype(auto) first = dense<Y>(device, x);
+    decltype(auto) second = dense<Y>(device, residual);
     const Shape shape = this->checked_shape(first);
     const StatView view = checked_sum_view(shape, first, second, sum, y);
     if (view.size() > 0) normalize_sum(device, view, first, second, sum, y, Statistics<T>{}, nullptr);
@@ -81,28 +81,28 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
   /// Threads  as forward
   /// Throws   as backward
   template <class Device, class X, class DY, class DS, class DX, std::same_as<Saved> Kept>
-  requires(adds<Device, X, DY, DX>() && SameKind<X, DS>) void backward_add(const Device& device, const X& sum,
-                                                                           const DY& dy, const DS& dsum, DX&& dx,
-                                                                           const Kept& saved, Gradients which = {}) {
-    decltype(auto) added = dense(device, dsum);
+  requires(adds<Device, X, DY, DX>() &&
+           SameKind<X, DY, DS, DX>) void backward_add(const Device& device, const X& sum, const DY& dy, const DS& dsum,
+                                                      DX&& dx, const Kept& saved, Gradients which = {}) {
+    decltype(auto) added = dense<DX>(device, dsum);
     this->differentiate(device, sum, dy, added, dx, saved, which);
   }
   template <class Device, class X, class DY, class DS, class DX>
-  requires(adds<Device, X, DY, DX>() && SameKind<X, DS>) void backward_add(const Device& device, const X& sum,
-                                                                           const DY& dy, const DS& dsum, DX&& dx,
-                                                                           Gradients which = {}) {
+  requires(adds<Device, X, DY, DX>() && SameKind<X, DY, DS, DX>) void backward_add(const Device& device, const X& sum,
+                                                                                   const DY& dy, const DS& dsum,
+                                                                                   DX&& dx, Gradients which = {}) {
     backward_add(device, sum, dy, dsum, dx, this->saved_, which);
   }
   template <class X, class DY, class DS, class DX, std::same_as<Saved> Kept>
   requires(adds<Eigen::DefaultDevice, X, DY, DX>() &&
-           SameKind<X, DS>) void backward_add(const X& sum, const DY& dy, const DS& dsum, DX&& dx, const Kept& saved,
-                                              Gradients which = {}) {
+           SameKind<X, DY, DS, DX>) void backward_add(const X& sum, const DY& dy, const DS& dsum, DX&& dx,
+                                                      const Kept& saved, Gradients which = {}) {
     backward_add(Eigen::DefaultDevice(), sum, dy, dsum, dx, saved, which);
   }
   template <class X, class DY, class DS, class DX>
-  requires(adds<Eigen::DefaultDevice, X, DY, DX>() && SameKind<X, DS>) void backward_add(const X& sum, const DY& dy,
-                                                                                         const DS& dsum, DX&& dx,
-                                                                                         Gradients which = {}) {
+  requires(adds<Eigen::DefaultDevice, X, DY, DX>() &&
+           SameKind<X, DY, DS, DX>) void backward_add(const X& sum, const DY& dy, const DS& dsum, DX&& dx,
+                                                      Gradients which = {}) {
     backward_add(Eigen::DefaultDevice(), sum, dy, dsum, dx, this->saved_, which);
   }
 

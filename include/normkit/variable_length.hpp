@@ -33,7 +33,7 @@ class VariableLength : public Base {
   requires(Base::template is_device<Device>&& Base::template takes<X, Y>()) void forward(const Device& device,
                                                                                          const X& x, V&& valid, Y&& y,
                                                                                          Saved& saved) {
-    decltype(auto) input = dense(device, x);
+    decltype(auto) input = dense<Y>(device, x);
     const Shape shape = this->checked_shape(input);
     const StatView view = this->checked_view(shape);
     this->check_output(shape, "x", elements(input), "y", y);
@@ -65,7 +65,7 @@ class VariableLength : public Base {
   template <class Device, class X, Validity<X> V, class Y>
   requires(Base::template is_device<Device>&& Base::template takes<X, Y>()) void infer(const Device& device, const X& x,
                                                                                        V&& valid, Y&& y) const {
-    decltype(auto) input = dense(device, x);
+    decltype(auto) input = dense<Y>(device, x);
     const Shape shape = this->checked_shape(input);
     const StatView view = this->checked_view(shape);
     this->check_output(shape, "x", elements(input), "y", y);
@@ -88,8 +88,8 @@ class VariableLength : public Base {
   requires(Base::template is_device<Device>&& Base::template takes<X, DY, DX>()) void backward(
       const Device& device, const X& x, V&& valid, const DY& dy, DX&& dx, const Kept& saved, Gradients which = {}) {
     using S = StoredOf<X>;
-    decltype(auto) input = dense(device, x);
-    decltype(auto) upstream = dense(device, dy);
+    decltype(auto) input = dense<DX>(device, x);
+    decltype(auto) upstream = dense<DX>(device, dy);
     const Shape shape = this->checked_shape(input);
     const StatView view = this->checked_view(shape);
     this->check_backward(shape, input, upstream, dx, which);

@@ -137,6 +137,11 @@ TEST(Matrices, AreTensorsOfRankTwoAndVectorsOfRankOne) {
   EXPECT_TRUE((Takes<BatchNorm1d<float>, MatrixXf>)&&(Takes<LayerNorm<float>, Eigen::ArrayXXf, MatrixXf>));
   EXPECT_TRUE((Takes<LayerNorm<float>, Eigen::VectorXf>)&&(TurnsAway<BatchNorm1d<float>, Eigen::VectorXf>));
   EXPECT_TRUE((Takes<BatchNorm1d<float>, RowMajor, Rows<2>>)&&(TurnsAway<BatchNorm1d<float>, RowMajor, MatrixXf>));
+  using Product = decltype(std::declval<const MatrixXf&>() * std::declval<const MatrixXf&>());
+  EXPECT_TRUE((Backwards<BatchNorm<float>, Product, RowMajor, RowMajor>)&&(
+      Backwards<BatchNorm<float>, Product, MatrixXf, MatrixXf>))
+      << "a product is evaluated as what it is with";
+  EXPECT_FALSE((Backwards<BatchNorm<float>, Product, RowMajor, MatrixXf>)) << "these two differ";
   EXPECT_TRUE((TurnsAway<BatchNorm2d<float>, MatrixXf>)&&(TurnsAway<BatchNorm1d<float>, Eigen::MatrixXd>));
   EXPECT_TRUE((Takes<BatchNorm<float>, Eigen::Ref<const MatrixXf>, MatrixXf>));
   EXPECT_FALSE((Forwards<BatchNorm<float>, MatrixXf, const MatrixXf>));

@@ -180,10 +180,16 @@ TYPED_TEST(Matrices, AFunctorGivesItsInputsKind) {
 }
 
 TYPED_TEST(Matrices, ExpressionsAreEvaluated) {
-  // A linear layer, which Eigen evaluates by columns whatever its factors are, and a sum.
-  const TypeParam weight = matrix<TypeParam>(4, features, features);
-  const MatrixXf linear = this->x_ * weight, of_product = this->layer_(this->x_ * weight);
-  EXPECT_TRUE(same_matrix(of_product, MatrixXf(this->layer_(linear))));
+  // A linear layer, which is evaluated as its output lies (Eigen by itself would take columns), and alone as Eigen does.
+  const TypeParam weight = matrix<TypeParam>(4, features, features), linear = this->x_ * weight;
+  this->layer_.forward(linear, this->y_);
+  this->layer_.forward(this->x_ * weight, this->dx_);
+  EXPECT_TRUE(same_matrix(this->dx_, this->y_));
+  const MatrixXf by_columns = this->x_ * weight, of_product = this->layer_(this->x_ * weight);
+  EXPECT_TRUE(same_matrix(of_product, MatrixXf(this->layer_(by_columns))));
+  this->batch_.forward((this->x_ * weight).rowwise() + weight.row(0), this->dx_);
+  this->batch_.forward(TypeParam((this->x_ * weight).rowwise() + weight.row(0)), this->y_);
+  EXPECT_TRUE(same_matrix(this->dx_, this->y_));
   const TypeParam sum = this->x_ + this->dy_;
   this->batch_.forward(sum, this->y_);
   this->batch_.forward(this->x_ + this->dy_, this->dx_);

@@ -53,12 +53,13 @@ namespace normkit::detail {
 template <TensorInput X>
 using ScalarOf = std::remove_const_t<typename std::remove_cvref_t<X>::Scalar>;
 
-/// The rank and layout of a tensor, and what it evaluates to (those of a fixed size to one that can be resized).
+/// The rank and layout of a tensor, and what it evaluates to in a layout (those of a fixed size to one that can be resized).
 template <TensorInput X>
 struct TraitsOf {
   using Index = typename X::Index;
   static constexpr int rank = static_cast<int>(X::NumDimensions);
   static constexpr int layout = static_cast<int>(Eigen::TensorEvaluator<const X, Eigen::DefaultDevice>::Layout);
+  template <int>
   using Evaluated = Eigen::Tensor<ScalarOf<X>, rank, layout, Index>;
 };
 template <MatrixInput X>
@@ -67,9 +68,11 @@ struct TraitsOf<X> {
   static constexpr int layout = X::IsRowMajor ? Eigen::RowMajor : Eigen::ColMajor;
 
   static constexpr int resizable(int extent) { return extent == 1 ? 1 : Eigen::Dynamic; }
-  template <template <class, int...> class Kind, class T, int Rows, int Cols, int Options, int... Most>
-  static Kind<T, resizable(Rows), resizable(Cols), Options> resizable(const Kind<T, Rows, Cols, Options, Most...>&);
-  using Evaluated = decltype(resizable(std::declval<const typename X::PlainObject&>()));
+  template <int Layout, template <class, int...> class Kind, class T, int Rows, int Cols, int Options, int... Most>
+  static Kind<T, resizable(Rows), resizable(Cols), rank == 1 ? Options : Layout> in_layout(
+      const Kind<T, Rows, Cols, Options, Most...>&);
+  template <int Layout>
+  using Evaluated = decltype(in_layout<Layout>(std::declval<const typename X::PlainObject&>()));
 };
 
 template <TensorInput X>
@@ -77,15 +80,31 @@ inline constexpr int rank_of = TraitsOf<std::remove_cvref_t<X>>::rank;
 template <TensorInput X>
 inline constexpr int layout_of = TraitsOf<std::remove_cvref_t<X>>::layout;
 template <TensorInput X>
-using Evaluated = typename TraitsOf<std::remove_cvref_t<X>>::Evaluated;
+using Evaluated = typename TraitsOf<std::remove_cvref_t<X>>::template Evaluated<layout_of<X>>;
+/// In the layout of Like, where X can be evaluated in any.
+template <TensorInput Like, TensorInput X>
+using EvaluatedLike = typename TraitsOf<std::remove_cvref_t<X>>::template Evaluated<layout_of<Like>>;
 
-template <class X, class Other>
-concept SameLayout = TensorInput<X> && TensorInput<Other> &&(layout_of<X> == layout_of<Other> || rank_of<X> <= 1);
+/// An expression of matrices, such as a product, is evaluated in the layout of what it is with.
+template <class X>
+concept AnyLayout = TensorInput<X> &&(rank_of<X> <= 1 || (MatrixInput<X> && !DenseTensor<X>));
+
+template <TensorInput... X>
+constexpr bool share_layout() {
+  int shared = -1;
+  const auto shares = [&](int layout) {
+    if (shared < 0) shared = layout;
+    return layout == shared;
+  };
+  return ((AnyLayout<X> || shares(layout_of<X>)) && ...);
+}
+template <class X, class... Others>
+concept SameLayout = TensorInput<X> &&(TensorInput<Others>&&...) && share_layout<X, Others...>();
 
 /// Tensors of one call: the same scalar, rank and layout, known at compile time.
-template <class X, class Other>
-concept SameKind = TensorInput<X> && TensorInput<Other> && std::is_same_v<ScalarOf<X>, ScalarOf<Other>> && rank_of<X>
-== rank_of<Other>&& SameLayout<X, Other>;
+template <class X, class... Others>
+concept SameKind = SameLayout<X, Others...> &&
+    ((std::is_same_v<ScalarOf<X>, ScalarOf<Others>> && rank_of<X> == rank_of<Others>)&&...);
 
 /// How the scalar of a tensor is known below: Eigen's numbers of 16 bits by their bits, others as they are.
 template <class T>
@@ -152,13 +171,14 @@ Evaluated<X> unfilled(const Shape& shape) {
   return tensor;
 }
 
-/// A dense tensor as it is; an expression evaluated on the device into a temporary (of matrices, on the calling thread).
-template <class Device, TensorInput X>
+/// A dense tensor as it is; an expression evaluated on the device into a temporary, of matrices on the calling thread and in the layout
+/// of Like.
+template <TensorInput Like, class Device, TensorInput X>
 decltype(auto) dense(const Device& device, const X& x) {
   if constexpr (DenseTensor<X>) {
     return (x);
   } else if constexpr (MatrixInput<X>) {
-    return Evaluated<X>(x);
+    return EvaluatedLike<Like, X>(x);
   } else {
     const Eigen::TensorEvaluator<const X, Device> evaluator(x, device);
     Evaluated<X> value(Extents<X>(evaluator.dimensions()));
