@@ -9,12 +9,14 @@ namespace normkit {
 /// The ranks that a norm of channels takes: those of images of so many dimensions, or any.
 template <int Dimensions>
 requires(Dimensions >= 1 && Dimensions <= 3) struct SpatialRank {
-  static constexpr int dimensions = Dimensions;
+  static constexpr int dimensions = Dimensions;  // behind samples and channels
+  /// Whether it is the rank of a tensor that the norm takes.
   static constexpr bool fits(int rank) { return rank == Dimensions + 2 || (Dimensions == 1 && rank == 2); }
 };
+/// Any rank from 2 on.
 struct AnyRank {
-  static constexpr int dimensions = 0;
-  static constexpr bool fits(int rank) { return rank >= 2; }
+  static constexpr int dimensions = 0;                        // no number of them
+  static constexpr bool fits(int rank) { return rank >= 2; }  // as of SpatialRank
 };
 
 namespace detail {
@@ -34,20 +36,22 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
   using typename Base::Saved;
   using typename Base::Tensor;
 
-  Index num_features() const noexcept { return num_features_; }
-  const Options& options() const noexcept { return options_; }
+  Index num_features() const noexcept { return num_features_; }  // channels
+  const Options& options() const noexcept { return options_; }   // as given, but for set_momentum
 
   /// Of size 0 without track_running_stats. To be set like any tensor.
   Tensor& running_mean() noexcept { return running_.mean; }
-  Tensor& running_var() noexcept { return running_.var; }
+  Tensor& running_var() noexcept { return running_.var; }  // as running_mean
   const Tensor& running_mean() const noexcept { return running_.mean; }
   const Tensor& running_var() const noexcept { return running_.var; }
+  /// How many batches have moved the running statistics.
   std::int64_t num_batches_tracked() const noexcept { return running_.num_batches_tracked; }
   /// Throws   argument_error outside of [0, 2^63 - 1)
   void set_num_batches_tracked(std::int64_t batches) {
     require_counter(batches);
     running_.num_batches_tracked = batches;
   }
+  /// Means 0, variances 1, no batches.
   void reset_running_stats() {
     running_.reset();
     gathered_.clear();
@@ -56,7 +60,7 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
   /// While held, a forward in training normalizes as always and leaves the running statistics and their counter alone: for
   /// one that is done again (checkpointing), or whose batch shall not count.
   void hold_running_stats(bool on = true) noexcept { held_ = on; }
-  bool holds_running_stats() const noexcept { return held_; }
+  bool holds_running_stats() const noexcept { return held_; }  // as hold_running_stats has said
 
   /// How many batches have not moved the running statistics because they held NaN or infinity (`reject_nonfinite`).
   std::int64_t num_batches_rejected() const noexcept { return rejected_; }

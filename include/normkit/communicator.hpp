@@ -19,8 +19,9 @@ concept Communicator = requires(C& communicator, std::span<const std::byte> own)
 
 /// The only rank there is. A call with it is the call without a communicator.
 struct SingleProcess {
+  /// Its own message.
   std::span<const std::byte> all_gather(std::span<const std::byte> own) const noexcept { return own; }
 };
-inline constexpr SingleProcess single_process;
+inline constexpr SingleProcess single_process;  // one for all
 
 }  // namespace normkit

@@ -34,25 +34,29 @@ inline LayerNormOptions layer_norm(double eps, std::optional<Index> axis = std::
 /// running = (1 - momentum) * running + momentum * batch, unbiased. No momentum: the plain average.
 /// Source   torch.nn.BatchNorm2d, torch.nn.LayerNorm
 struct PyTorch {
-  double eps = 1e-5;
-  std::optional<double> momentum = 0.1;
+  double eps = 1e-5;                     // added to the variance
+  std::optional<double> momentum = 0.1;  // weight of the new batch; none: the plain average
 
+  /// What BatchNorm takes.
   operator BatchNormOptions() const noexcept {
     BatchNormOptions options = detail::batch_norm(eps, 0.0, 1, true);
     options.momentum = momentum;
     return options;
   }
+  /// What LayerNorm takes.
   operator LayerNormOptions() const noexcept { return detail::layer_norm(eps); }
 };
 
 /// running = momentum * running + (1 - momentum) * batch, biased. `axis` is that of BatchNorm's channels.
 /// Source   keras.layers.BatchNormalization, keras.layers.LayerNormalization (Keras 3)
 struct Keras {
-  Index axis = -1;
-  double momentum = 0.99;
-  double epsilon = 1e-3;
+  Index axis = -1;         // of BatchNorm's channels
+  double momentum = 0.99;  // weight of the old running statistics
+  double epsilon = 1e-3;   // added to the variance
 
+  /// What BatchNorm takes.
   operator BatchNormOptions() const noexcept { return detail::batch_norm(epsilon, 1 - momentum, axis, false); }
+  /// What LayerNorm takes.
   operator LayerNormOptions() const noexcept { return detail::layer_norm(epsilon); }
 };
 
@@ -60,13 +64,15 @@ struct Keras {
 /// epsilon, if not given: 1e-5 in BatchNorm and 1e-6 in LayerNorm.
 /// Source   flax.linen.BatchNorm, flax.linen.LayerNorm
 struct Flax {
-  Index axis = -1;
-  double momentum = 0.99;
-  std::optional<double> epsilon = std::nullopt;
+  Index axis = -1;                               // of BatchNorm's channels
+  double momentum = 0.99;                        // weight of the old running statistics
+  std::optional<double> epsilon = std::nullopt;  // added to the variance
 
+  /// What BatchNorm takes.
   operator BatchNormOptions() const noexcept {
     return detail::batch_norm(epsilon.value_or(1e-5), 1 - momentum, axis, false);
   }
+  /// What LayerNorm takes.
   operator LayerNormOptions() const noexcept { return detail::layer_norm(epsilon.value_or(1e-6)); }
 };
 
@@ -74,11 +80,13 @@ struct Flax {
 /// from there to the end are normalized, as many as normalized_shape has.
 /// Source   ONNX operators BatchNormalization (15) and LayerNormalization (17)
 struct Onnx {
-  Index axis = -1;
-  double momentum = 0.9;
-  double epsilon = 1e-5;
+  Index axis = -1;        // the first normalized one of LayerNorm
+  double momentum = 0.9;  // weight of the old running statistics
+  double epsilon = 1e-5;  // added to the variance
 
+  /// What BatchNorm takes.
   operator BatchNormOptions() const noexcept { return detail::batch_norm(epsilon, 1 - momentum, 1, false); }
+  /// What LayerNorm takes.
   operator LayerNormOptions() const noexcept { return detail::layer_norm(epsilon, axis); }
 };
 
@@ -86,9 +94,10 @@ struct Onnx {
 /// epsilon is at least 1.001e-5, as there.
 /// Source   tf.compat.v1.nn.fused_batch_norm
 struct TensorFlowFused {
-  double epsilon = 1e-3;
-  double exponential_avg_factor = 1.0;
+  double epsilon = 1e-3;                // added to the variance
+  double exponential_avg_factor = 1.0;  // weight of the new batch
 
+  /// What BatchNorm takes.
   operator BatchNormOptions() const noexcept {
     return detail::batch_norm(std::max(epsilon, 1.001e-5), exponential_avg_factor, -1, true);
   }
@@ -98,9 +107,10 @@ struct TensorFlowFused {
 /// caller's: cuDNN has no defaults, and a layer refuses what is left out.
 /// Source   cudnnBatchNormalizationForwardTraining
 struct CuDnn {
-  double exponential_average_factor = std::numeric_limits<double>::quiet_NaN();
-  double epsilon = std::numeric_limits<double>::quiet_NaN();
+  double exponential_average_factor = std::numeric_limits<double>::quiet_NaN();  // weight of the new batch
+  double epsilon = std::numeric_limits<double>::quiet_NaN();                     // added to the variance
 
+  /// What BatchNorm takes.
   operator BatchNormOptions() const noexcept {
     return detail::batch_norm(epsilon, exponential_average_factor, 1, true);
   }

@@ -10,12 +10,12 @@ namespace normkit::core {
 
 /// Channels lie in memory as (outer, channels, inner): NCHW is (N, C, H * W), NHWC is (N * H * W, C, 1).
 struct Channels {
-  Index outer, channels, inner;
+  Index outer, channels, inner;  // slow to fast
 };
 
 /// Tokens lie in memory as (tokens, features), each token contiguous.
 struct Tokens {
-  Index tokens, features;
+  Index tokens, features;  // slow to fast
 };
 
 namespace impl {
@@ -77,6 +77,7 @@ void normalize_per_channel(const T* x, Channels shape, const double* mean, const
   impl::normalize(impl::view(shape), false, x, mean, var, eps, weight, bias, y);
 }
 
+/// The same of tokens, weight and bias by feature.
 /// Shapes   x, y as `Tokens` says; mean, var (tokens); weight, bias (features), which may be null: 1 and 0
 /// Memory   y may be x
 template <detail::Scalar T>
@@ -95,6 +96,7 @@ void backward_per_channel(const T* x, Channels shape, const double* mean, const 
   impl::backward(impl::view(shape), false, x, mean, var, eps, weight, dy, dx, dweight, dbias);
 }
 
+/// The same of tokens, weight and bias by feature.
 /// Shapes   x, dy, dx as `Tokens` says; mean, var (tokens); the others (features); weight, dx and both gradients may be null
 /// Memory   dx may be x or dy; allocates a number for each token and up to 64 sums for each feature
 template <detail::Scalar T>

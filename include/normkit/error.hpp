@@ -25,8 +25,8 @@ struct state_error : std::logic_error {
 /// Another rank of a communicator has refused its part of the call, and so this one is refused on all of them. The message has
 /// its reason, as far as there is room.
 struct rank_error : std::runtime_error {
-  rank_error(const std::string& message, int refusing) : std::runtime_error(message), rank(refusing) {}
-  int rank;
+  rank_error(const std::string& message, int refusing) : std::runtime_error(message), rank(refusing) {}  // of a rank
+  int rank;  // that has refused
 };
 
 }  // namespace normkit

@@ -6,10 +6,10 @@ namespace normkit {
 
 /// Options of GroupNorm. `affine` false leaves out weight and bias; each can also be left out alone.
 struct GroupNormOptions {
-  double eps = 1e-5;  // >= 0, finite; added to the variance
-  bool affine = true;
-  bool weight = true;
-  bool bias = true;
+  double eps = 1e-5;       // >= 0, finite; added to the variance
+  bool affine = true;      // with weight and bias
+  bool weight = true;      // false: without weight
+  bool bias = true;        // false: without bias
   Index channel_axis = 1;  // or the last: -1 is channels last
 };
 
@@ -39,10 +39,10 @@ class GroupNorm : public detail::Layer<GroupNorm<T>, T, 1, Eigen::ColMajor> {
         num_groups_(num_groups),
         num_channels_(num_channels) {}
 
-  Index num_groups() const noexcept { return num_groups_; }
-  Index num_channels() const noexcept { return num_channels_; }
-  double eps() const noexcept { return options_.eps; }
-  const GroupNormOptions& options() const noexcept { return options_; }
+  Index num_groups() const noexcept { return num_groups_; }              // as given
+  Index num_channels() const noexcept { return num_channels_; }          // as given
+  double eps() const noexcept { return options_.eps; }                   // what is added to the variance
+  const GroupNormOptions& options() const noexcept { return options_; }  // as given
 
   /// As in PyTorch; what PyTorch does not have is shown where it is not the default.
   friend std::ostream& operator<<(std::ostream& out, const GroupNorm& norm) {

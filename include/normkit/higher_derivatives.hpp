@@ -8,8 +8,8 @@ namespace normkit {
 /// Numbers that go with a layer's weight and bias, of their extents. Null: zero. A layer that lacks the parameter takes none.
 template <class Tensor>
 struct ParameterDirections {
-  const Tensor* weight = nullptr;
-  const Tensor* bias = nullptr;
+  const Tensor* weight = nullptr;  // what goes with the weight
+  const Tensor* bias = nullptr;    // what goes with the bias
 };
 
 namespace detail {
@@ -22,7 +22,7 @@ class HigherDerivatives : public Base {
 
  public:
   using typename Base::Saved;
-  using Directions = ParameterDirections<typename Base::Tensor>;
+  using Directions = ParameterDirections<typename Base::Tensor>;  // numbers that go with weight and bias
 
   /// Forward mode: how y changes where x changes by v, weight and bias by `directions`, of the forward that `saved` is of (the
   /// layer's own if none is given). With P(v) = v - mean(v) - xhat * mean(v * xhat), of given statistics v:

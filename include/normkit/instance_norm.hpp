@@ -8,13 +8,13 @@ namespace normkit {
 struct InstanceNormOptions {
   double eps = 1e-5;                     // >= 0, finite; added to the variance
   std::optional<double> momentum = 0.1;  // running = (1 - momentum) * running + momentum * batch; none: plain average
-  bool affine = false;
-  bool track_running_stats = false;  // true: the running statistics in evaluation
-  bool weight = true;
-  bool bias = true;
-  Index channel_axis = 1;            // or the last: -1 is channels last
-  bool unbiased_running_var = true;  // batch variance that enters running_var: divisor count - 1; false: count
-  bool reject_nonfinite = false;     // a batch with NaN or infinity does not move the running statistics
+  bool affine = false;                   // with weight and bias
+  bool track_running_stats = false;      // true: the running statistics in evaluation
+  bool weight = true;                    // false: without weight
+  bool bias = true;                      // false: without bias
+  Index channel_axis = 1;                // or the last: -1 is channels last
+  bool unbiased_running_var = true;      // batch variance that enters running_var: divisor count - 1; false: count
+  bool reject_nonfinite = false;         // a batch with NaN or infinity does not move the running statistics
 };
 
 /// Instance normalization: one mean and variance for each channel of each sample, over all other axes.

@@ -44,10 +44,12 @@ class Layer : public LayerState<T, Rank, Layout> {
   static constexpr bool takes() {
     return takes<X, DX>() && SameKind<X, DY, DX>;
   }
+  /// Eigen::DefaultDevice, or one with a pool of threads.
   template <class Device>
   static constexpr bool is_device = PoolDevice<Device> || std::is_same_v<Device, Eigen::DefaultDevice>;
 
-  /// y = (x - mean) * rstd * weight + bias. What backward needs is kept in `saved`, the layer's own if none is given.
+  /// y = (x - mean) * rstd * weight + bias; of RMSNorm x * rstd * weight. What backward needs is kept in `saved`, the layer's
+  /// own if none is given.
   /// Shapes   x and y the same; x may be an expression, which is evaluated once
   /// Scalars  x and y the layer's, or both Eigen::half or Eigen::bfloat16 with a float layer: computed as float, and each
   ///          y rounded once more, to nearest, ties to even
@@ -97,7 +99,7 @@ class Layer : public LayerState<T, Rank, Layout> {
   /// Writes dx and adds to the gradients of weight and bias, from the statistics in `saved` (the layer's own if none is
   /// given) and in the mode of its forward. With d = dy * weight and the statistics of the batch:
   ///   dx = rstd * (d - mean(d) - xhat * mean(d * xhat)),   dweight += sum(dy * xhat),   dbias += sum(dy)
-  /// with given statistics dx = rstd * d.
+  /// of RMSNorm without mean(d); with given statistics dx = rstd * d.
   /// Shapes   x, dy and dx the same; dx may be of any shape where `which.input` is false
   /// Scalars  x, dy and dx the same, any that forward takes; gradients of parameters the layer's
   /// Memory   dx may be dy or x, or lie apart from both
@@ -123,7 +125,7 @@ class Layer : public LayerState<T, Rank, Layout> {
     backward(Eigen::DefaultDevice(), x, dy, dx, this->saved_, which);
   }
 
-  ShortList<Buffer<T>, 1> buffers() { return {}; }
+  ShortList<Buffer<T>, 1> buffers() { return {}; }  // state beside parameters: none
   ShortList<Buffer<const T>, 1> buffers() const { return {}; }
 
   /// The layer as a functor for Eigen's customOp, `y = x.customOp(norm.op())`: infer inside an expression. It refers to

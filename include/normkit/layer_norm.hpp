@@ -8,10 +8,10 @@ namespace normkit {
 
 /// Options of LayerNorm. `elementwise_affine` false leaves out weight and bias; each can also be left out alone.
 struct LayerNormOptions {
-  double eps = 1e-5;  // >= 0, finite; added to the variance
-  bool elementwise_affine = true;
-  bool weight = true;
-  bool bias = true;
+  double eps = 1e-5;                         // >= 0, finite; added to the variance
+  bool elementwise_affine = true;            // with weight and bias
+  bool weight = true;                        // false: without weight
+  bool bias = true;                          // false: without bias
   std::optional<Index> axis = std::nullopt;  // the first normalized axis, negative from the end; none: the last axes
 };
 
@@ -46,7 +46,7 @@ class LayerNorm
   explicit LayerNorm(Index normalized_shape, const LayerNormOptions& options = {}) requires(Rank == 1)
       : LayerNorm(NormalizedShape{normalized_shape}, options) {}
 
-  const LayerNormOptions& options() const noexcept { return options_; }
+  const LayerNormOptions& options() const noexcept { return options_; }  // as given
 
   /// As in PyTorch; what PyTorch does not have is shown where it is not the default.
   friend std::ostream& operator<<(std::ostream& out, const LayerNorm& norm) {

@@ -11,19 +11,20 @@ namespace normkit::detail {
 template <Scalar T, int Rank, int Layout>
 class LayerState {
  public:
-  using Saved = normkit::Saved<T>;
-  using Parameters = AffineParameters<T, Rank, Layout>;
-  using Tensor = typename Parameters::Tensor;
+  using Saved = normkit::Saved<T>;                       // what a forward keeps for its backward
+  using Parameters = AffineParameters<T, Rank, Layout>;  // the library's own
+  using Tensor = typename Parameters::Tensor;            // of weight and bias
 
+  /// Training, as a new layer is; or evaluation.
   void train(bool on = true) noexcept { training_ = on; }
-  void eval() noexcept { training_ = false; }
-  bool is_training() const noexcept { return training_; }
+  void eval() noexcept { training_ = false; }              // train(false)
+  bool is_training() const noexcept { return training_; }  // and not in evaluation
 
   /// Weight and bias and their gradients, of size 0 where the layer has none. To be set like any tensor.
   Tensor& weight() noexcept { return parameters_.weight; }
-  Tensor& bias() noexcept { return parameters_.bias; }
-  Tensor& weight_grad() noexcept { return parameters_.weight_grad; }
-  Tensor& bias_grad() noexcept { return parameters_.bias_grad; }
+  Tensor& bias() noexcept { return parameters_.bias; }                // as weight
+  Tensor& weight_grad() noexcept { return parameters_.weight_grad; }  // as weight; each backward adds to it
+  Tensor& bias_grad() noexcept { return parameters_.bias_grad; }      // as weight_grad
   const Tensor& weight() const noexcept { return parameters_.weight; }
   const Tensor& bias() const noexcept { return parameters_.bias; }
   const Tensor& weight_grad() const noexcept { return parameters_.weight_grad; }
@@ -34,7 +35,7 @@ class LayerState {
   auto parameters() const { return parameters_.list(); }
   /// weight 1 (0 where it means 1 + weight), bias 0; gradients stay.
   void reset_parameters() { parameters_.reset(); }
-  void zero_grad() { parameters_.zero_grad(); }
+  void zero_grad() { parameters_.zero_grad(); }  // gradients 0
 
   /// What the last forward without a Saved of the caller's kept.
   const Saved& saved() const noexcept { return saved_; }

@@ -21,15 +21,15 @@ class ByChannel {
   using Store = PartialStore<Arrays>;
 
  public:
-  Index channels() const noexcept { return channels_; }
+  Index channels() const noexcept { return channels_; }  // how many
   /// Values of each channel.
   Index count() const noexcept { return count_; }
   /// Back to no values.
   void clear() noexcept { count_ = 0; }
 
-  /// The library's own view of it, and how many values it says they are.
+  /// The library's own view of it.
   Arrays arrays() noexcept { return Store::in(memory_.data(), channels_); }
-  void set_count(Index count) noexcept { count_ = count; }
+  void set_count(Index count) noexcept { count_ = count; }  // after arrays() was written to
 
  protected:
   explicit ByChannel(Index channels) : memory_(Store::bytes(channels)), channels_(channels) {}
@@ -104,6 +104,7 @@ class Moments : public detail::ByChannel<detail::Moments<T>> {
 
   /// NaN where there are no values.
   double mean(Index channel) const noexcept { return numbers(channel, 1).first; }
+  /// The sum of squares about the mean; NaN where there are no values.
   double m2(Index channel) const noexcept { return numbers(channel, 1).second; }
   /// The biased variance, m2 / count.
   double var(Index channel) const noexcept { return numbers(channel, this->count()).second; }
@@ -117,6 +118,7 @@ class Moments : public detail::ByChannel<detail::Moments<T>> {
     this->require_same_channels("Moments", more);
     add(&more == this ? Moments(more).arrays() : more.Base::arrays(), more.count());
   }
+  /// merge with a view of the library's own, of `count` values.
   void add(detail::Moments<T> more, Index count) noexcept {
     Base::add(more, count, [&](detail::Moments<T> into, Index own, detail::Moments<T> other) {
       detail::kernels<T>().steps.merge_moments(this->channels(), into, own, other, count);
@@ -152,6 +154,7 @@ class GradientSums : public detail::ByChannel<detail::GradientSums<T>> {
     const auto sums = Base::arrays().from(channel);
     return this->count() ? detail::scalar::plain_sum<T>(*sums.dy, *sums.dy_exponent) : 0.0;
   }
+  /// As dy.
   double dy_x(Index channel) const noexcept {
     const auto sums = Base::arrays().from(channel);
     return this->count() ? detail::scalar::plain_sum<T>(*sums.dy_x, *sums.dy_x_exponent) : 0.0;
@@ -164,6 +167,7 @@ class GradientSums : public detail::ByChannel<detail::GradientSums<T>> {
     this->require_same_channels("GradientSums", more);
     add(&more == this ? GradientSums(more).arrays() : more.Base::arrays(), more.count());
   }
+  /// merge with a view of the library's own, of `count` values.
   void add(detail::GradientSums<T> more, Index count) noexcept {
     Base::add(more, count, [&](detail::GradientSums<T> into, Index, detail::GradientSums<T> other) {
       detail::kernels<T>().steps.merge_sums(this->channels(), into, other);

@@ -13,7 +13,7 @@ class MicroBatches : public Base {
   /// rejected are not among them.
   /// Throws   state_error without track_running_stats
   void gather_running_stats(bool on = true) { Base::gather(on); }
-  bool gathers_running_stats() const noexcept { return Base::gathers(); }
+  bool gathers_running_stats() const noexcept { return Base::gathers(); }  // as gather_running_stats has said
 
   /// Moves the running statistics by all that has been gathered, as one forward of the whole batch would, and counts one batch.
   /// What comes next is gathered anew, until `gather_running_stats(false)`.

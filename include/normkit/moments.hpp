@@ -13,7 +13,7 @@ namespace normkit {
 /// Mean and biased variance (divisor: the count) of a tensor over some axes, which stay with extent 1.
 template <class Tensor>
 struct MeanVariance {
-  Tensor mean, var;
+  Tensor mean, var;  // of the tensor's own type, rank and layout
 };
 
 namespace detail {

@@ -25,8 +25,8 @@ namespace normkit {
 
 /// MPI has failed, with this code. What it has left undone on other ranks nobody knows.
 struct mpi_error : std::runtime_error {
-  explicit mpi_error(int error) : std::runtime_error("MPI: " + text(error)), code(error) {}
-  int code;
+  explicit mpi_error(int error) : std::runtime_error("MPI: " + text(error)), code(error) {}  // with MPI's text
+  int code;                                                                                  // as MPI gave it
 
  private:
   static std::string text(int error) {
@@ -73,8 +73,8 @@ class MpiCommunicator {
     if (ranks_ != MPI_COMM_NULL && MPI_Finalized(&ended) == MPI_SUCCESS && !ended) MPI_Comm_free(&ranks_);
   }
 
-  int rank() const noexcept { return rank_; }
-  int size() const noexcept { return size_; }
+  int rank() const noexcept { return rank_; }  // of this process
+  int size() const noexcept { return size_; }  // how many ranks there are
 
   /// The messages of all ranks in their order, which stand until the next call.
   /// Throws   argument_error for a message of 2 GB and more

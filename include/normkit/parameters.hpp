@@ -17,29 +17,33 @@ using FlatMap = Eigen::TensorMap<
 template <class T>
 struct Parameter {
   const std::string_view name;  // const: it is not to be assigned, as assigning a map would copy its elements
-  FlatMap<T> value, gradient;
+  FlatMap<T> value, gradient;   // the layer's own memory
 };
 
 /// One piece of state that is not trained: running statistics, or the counter of batches.
 template <class T>
 struct Buffer {
+  /// The number of batches.
   using Counter = std::conditional_t<std::is_const_v<T>, const std::int64_t, std::int64_t>;
-  const std::string_view name;  // const, as in Parameter
-  std::variant<FlatMap<T>, Counter*> value;
+  const std::string_view name;               // const, as in Parameter
+  std::variant<FlatMap<T>, Counter*> value;  // the layer's own memory
 };
 
 /// A short range in place of a vector, so that a training step that walks it does not allocate.
 template <class Item, std::size_t Capacity>
 class ShortList {
  public:
+  /// Precondition: there is room.
   void push_back(const Item& item) { items_[size_++].emplace(item); }
-  std::size_t size() const noexcept { return size_; }
-  bool empty() const noexcept { return size_ == 0; }
-  Item& operator[](std::size_t i) noexcept { return *items_[i]; }
+  std::size_t size() const noexcept { return size_; }              // at most Capacity
+  bool empty() const noexcept { return size_ == 0; }               // of size 0
+  Item& operator[](std::size_t i) noexcept { return *items_[i]; }  // i below size()
   const Item& operator[](std::size_t i) const noexcept { return *items_[i]; }
 
+  /// A forward iterator over the items.
   template <class Holder>
   struct Iterator {
+    /// @cond
     using value_type = Item;                 // NOLINT(readability-identifier-naming): the standard's names
     using difference_type = std::ptrdiff_t;  // NOLINT(readability-identifier-naming)
     Holder* at = nullptr;
@@ -47,9 +51,11 @@ class ShortList {
     Iterator& operator++() noexcept { return ++at, *this; }
     Iterator operator++(int) noexcept { return {at++}; }
     bool operator==(const Iterator&) const = default;
+    /// @endcond
   };
+  /// Forward iterators.
   auto begin() noexcept { return Iterator<std::optional<Item>>{items_.data()}; }
-  auto end() noexcept { return Iterator<std::optional<Item>>{items_.data() + size_}; }
+  auto end() noexcept { return Iterator<std::optional<Item>>{items_.data() + size_}; }  // behind the last item
   auto begin() const noexcept { return Iterator<const std::optional<Item>>{items_.data()}; }
   auto end() const noexcept { return Iterator<const std::optional<Item>>{items_.data() + size_}; }
 

@@ -18,7 +18,7 @@ class ReLUMask {
  public:
   /// Elements of the tensor that it is of.
   Index size() const noexcept { return shape_.rank > 0 && !bytes_.empty() ? shape_.size() : 0; }
-  std::size_t bytes() const noexcept { return bytes_.size(); }
+  std::size_t bytes() const noexcept { return bytes_.size(); }  // its memory
   /// Whether the element that is number `i` in memory was passed on: it was positive, or NaN.
   bool operator()(Index i) const noexcept {
     const auto place = rows().at(i);
@@ -133,6 +133,7 @@ class FusedReLU : public Base {
   requires(takes_call<Base, Eigen::DefaultDevice, X, Y>()) void infer_relu(const X& x, Y&& y) const {
     infer_relu(Eigen::DefaultDevice(), x, y);
   }
+  /// infer_relu with a sum before the ReLU, as forward_add_relu.
   template <class Device, class X, class R, class Y>
   requires(takes_call<Base, Device, X, Y>() && SameKind<X, R, Y>) void infer_add_relu(const Device& device, const X& x,
                                                                                       const R& residual, Y&& y) const {

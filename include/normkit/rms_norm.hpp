@@ -11,7 +11,7 @@ namespace normkit {
 /// Options of RMSNorm.
 struct RMSNormOptions {
   std::optional<double> eps = std::nullopt;  // >= 0, finite; added to the mean square; none: the epsilon of T
-  bool elementwise_affine = true;
+  bool elementwise_affine = true;            // with a weight
   bool zero_centred = false;                 // weight begins at 0 and means 1 + weight
   std::optional<Index> axis = std::nullopt;  // the first normalized axis, negative from the end; none: the last axes
 };
@@ -49,7 +49,7 @@ class RMSNorm
   explicit RMSNorm(Index normalized_shape, const RMSNormOptions& options = {}) requires(Rank == 1)
       : RMSNorm(NormalizedShape{normalized_shape}, options) {}
 
-  const RMSNormOptions& options() const noexcept { return options_; }
+  const RMSNormOptions& options() const noexcept { return options_; }  // as given
 
   /// As in PyTorch; what PyTorch does not have is shown where it is not the default.
   friend std::ostream& operator<<(std::ostream& out, const RMSNorm& norm) {

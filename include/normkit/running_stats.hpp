@@ -18,8 +18,8 @@ namespace normkit {
 /// Source   the convention of PyTorch; Ioffe, Szegedy 2015, arXiv:1502.03167, algorithm 2
 template <detail::Scalar T>
 struct RunningStats {
-  Eigen::Tensor<T, 1> mean, var;
-  std::int64_t num_batches_tracked = 0;
+  Eigen::Tensor<T, 1> mean, var;         // one for each channel
+  std::int64_t num_batches_tracked = 0;  // that have moved them
 
   /// `restores`: keep and restore will be called.
   explicit RunningStats(Index channels, bool restores = false)
@@ -27,6 +27,7 @@ struct RunningStats {
     reset();
   }
 
+  /// Back to the start.
   void reset() {
     mean.setZero();
     var.setConstant(T(1));
@@ -43,11 +44,12 @@ struct RunningStats {
     return momentum ? *momentum : 1.0 / static_cast<double>(num_batches_tracked);
   }
 
-  /// Remembers mean and var as they are now; goes back to them, and to that many batches.
+  /// Remembers mean and var as they are now.
   void keep() noexcept {
     std::copy_n(mean.data(), mean.size(), kept_mean_.data());
     std::copy_n(var.data(), var.size(), kept_var_.data());
   }
+  /// Goes back to what keep has remembered, and to that many batches.
   void restore(std::int64_t batches) noexcept {
     std::copy_n(kept_mean_.data(), mean.size(), mean.data());
     std::copy_n(kept_var_.data(), var.size(), var.data());

@@ -26,12 +26,13 @@ namespace normkit {
 
 /// What the state of a layer is called in a file. Empty: it is not there.
 struct StateNames {
+  /// The name of this state, behind the prefix of its layer.
   std::string weight = "weight", bias = "bias", running_mean = "running_mean", running_var = "running_var",
               num_batches_tracked = "num_batches_tracked";
 
-  static StateNames pytorch() { return {}; }
-  static StateNames onnx() { return {"scale", "B", "input_mean", "input_var", ""}; }
-  static StateNames keras() { return {"gamma", "beta", "moving_mean", "moving_variance", ""}; }
+  static StateNames pytorch() { return {}; }                                          // the defaults
+  static StateNames onnx() { return {"scale", "B", "input_mean", "input_var", ""}; }  // those of ONNX's operators
+  static StateNames keras() { return {"gamma", "beta", "moving_mean", "moving_variance", ""}; }  // those of Keras
 };
 
 /// Named tensors, as a safetensors file has them.
@@ -40,13 +41,13 @@ class Safetensors {
  public:
   /// Elements in row-major order, each with its least significant byte first.
   struct Tensor {
-    std::string dtype;  // "F64", "F32", "F16", "BF16", "I64", ...
-    std::vector<std::int64_t> shape;
-    std::vector<std::byte> bytes;
+    std::string dtype;                // "F64", "F32", "F16", "BF16", "I64", ...
+    std::vector<std::int64_t> shape;  // empty: one number
+    std::vector<std::byte> bytes;     // as many as shape and dtype say
   };
 
-  std::map<std::string, Tensor, std::less<>> tensors;
-  std::map<std::string, std::string, std::less<>> metadata;
+  std::map<std::string, Tensor, std::less<>> tensors;        // by name
+  std::map<std::string, std::string, std::less<>> metadata;  // "__metadata__" of the header
 
   /// Those tensors of a file's contents whose names begin with `prefix`.
   /// Memory   that of the header, and of what is kept: never more than the file has, whatever its header says
@@ -105,6 +106,7 @@ class Safetensors {
     for (const auto* tensor : order) append(tensor->second.bytes);
     return file;
   }
+  /// Writes bytes() to a file.
   /// Throws   format_error where it cannot be written
   void save(const std::filesystem::path& path) const {
     const std::vector<std::byte> contents = bytes();

@@ -14,14 +14,15 @@ namespace normkit {
 template <class T>
 class Numbers {
  public:
-  using Scalar = T;
+  using Scalar = T;  // of a number
 
-  Index size() const noexcept { return static_cast<Index>(values_.size()); }
-  T* data() noexcept { return values_.data(); }
+  Index size() const noexcept { return static_cast<Index>(values_.size()); }  // how many
+  T* data() noexcept { return values_.data(); }                               // in a row
   const T* data() const noexcept { return values_.data(); }
+  /// One of them, `i` below size().
   T operator()(Index i) const noexcept { return values_[static_cast<std::size_t>(i)]; }
-  void resize(Index size) { values_.resize(static_cast<std::size_t>(size)); }
-  void reserve(Index size) { values_.reserve(static_cast<std::size_t>(size)); }
+  void resize(Index size) { values_.resize(static_cast<std::size_t>(size)); }    // new ones are 0
+  void reserve(Index size) { values_.reserve(static_cast<std::size_t>(size)); }  // makes room, and nothing else
 
  private:
   std::vector<T> values_;
@@ -36,21 +37,21 @@ class Numbers {
 /// Memory   four numbers for each statistic, allocated by the first forward of that size
 template <detail::Scalar T>
 struct Saved {
-  Numbers<T> mean, mean_lo;
-  Numbers<double> rstd;
-  Numbers<int> exponent;
+  Numbers<T> mean, mean_lo;  // nearest T, and its rest
+  Numbers<double> rstd;      // 1 / sqrt(var + eps)
+  Numbers<int> exponent;     // 0 but at an end of the range
 
   /// Where the statistics came from, so that backward differentiates what forward did, whatever the mode is by then: the batch,
   /// those of all ranks of a communicator, or the running ones.
   enum class Source { none, batch, ranks, running };
-  Source source = Source::none;
-  Index rank_count = 0;    // of `ranks`: values of each statistic on all of them
-  bool in_place = false;   // the input is gone
-  bool rectified = false;  // the output is not the norm's own
-  detail::About about = detail::About::mean;
-  detail::Shape shape;
-  detail::StatView view;           // what the statistics are of: another layer's are refused
-  double greatest = 0, least = 0;  // number of the tensors' own type, the least being normal
+  Source source = Source::none;               // none: no forward has filled it
+  Index rank_count = 0;                       // of `ranks`: values of each statistic on all of them
+  bool in_place = false;                      // the input is gone
+  bool rectified = false;                     // the output is not the norm's own
+  detail::About about = detail::About::mean;  // what squares were taken about
+  detail::Shape shape;                        // of x
+  detail::StatView view;                      // what the statistics are of: another layer's are refused
+  double greatest = 0, least = 0;             // number of the tensors' own type, the least being normal
 
   /// All that can fail in keeping statistics; nothing changes.
   void reserve(Index statistics) {
@@ -79,9 +80,11 @@ struct Saved {
     greatest = static_cast<double>(std::numeric_limits<S>::max());
     least = static_cast<double>(std::numeric_limits<S>::min());
   }
+  /// The library's own view of them.
   detail::SavedStatistics<T> statistics() const noexcept {
     return {mean.data(), mean_lo.data(), rstd.data(), exponent.data()};
   }
+  /// Whether there are so many.
   bool holds(Index statistics) const noexcept {
     return mean.size() == statistics && mean_lo.size() == statistics && rstd.size() == statistics &&
            exponent.size() == statistics;
@@ -111,9 +114,9 @@ struct Saved {
 
 /// Which gradients a backward computes. What is not asked for is neither written nor read.
 struct Gradients {
-  bool input = true;
-  bool weight = true;
-  bool bias = true;
+  bool input = true;   // dx
+  bool weight = true;  // that of weight, which is added to
+  bool bias = true;    // that of bias, which is added to
   /// With a communicator: of weight and bias this rank's part alone, for a trainer that adds up all gradients of all ranks itself.
   bool own_part = false;
 };

@@ -21,7 +21,7 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
 
  public:
   using typename Base::Saved;
-  using NormalizedShape = std::array<Index, static_cast<std::size_t>(Rank)>;
+  using NormalizedShape = std::array<Index, static_cast<std::size_t>(Rank)>;  // extents of the normalized axes
 
   /// sum = x + residual, y = the norm of sum, each block in cache from the one to the other. `backward_add` belongs to it.
   /// Shapes   all the same; x and residual may be expressions
@@ -106,8 +106,8 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
     backward_add(Eigen::DefaultDevice(), sum, dy, dsum, dx, this->saved_, which);
   }
 
-  const NormalizedShape& normalized_shape() const noexcept { return normalized_shape_; }
-  double eps() const noexcept { return eps_; }
+  const NormalizedShape& normalized_shape() const noexcept { return normalized_shape_; }  // as given
+  double eps() const noexcept { return eps_; }  // what is added to the variance
 
  protected:
   /// `axis` is the first normalized one, negative from the end; none: the last axes.
