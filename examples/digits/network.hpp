@@ -52,14 +52,15 @@ inline MakeNorm maker_of(Norm norm) {
 /// not depend on it: networks of one seed start from the same weights.
 class Network {
  public:
-  /// `hidden`: outputs of one more layer before the last, normalized too; 0 for none.
-  Network(const MakeNorm& make_norm, Random& random, Index hidden = 0) {
-    append_block(make_norm, 1, 16, side, random);
-    append_block(make_norm, 16, 16, side, random);
+  /// `hidden`: outputs of one more layer before the last, normalized too; 0 for none. `width`: channels of the first two
+  /// convolutions, of which the last two have twice as many.
+  Network(const MakeNorm& make_norm, Random& random, Index hidden = 0, Index width = 16) {
+    append_block(make_norm, 1, width, side, random);
+    append_block(make_norm, width, width, side, random);
     append<AveragePool>();
-    append_block(make_norm, 16, 32, side / 2, random);
-    append_block(make_norm, 32, 32, side / 2, random);
-    const Index features = 32 * (side / 2) * (side / 2);
+    append_block(make_norm, width, 2 * width, side / 2, random);
+    append_block(make_norm, 2 * width, 2 * width, side / 2, random);
+    const Index features = 2 * width * (side / 2) * (side / 2);
     if (hidden > 0) {
       append<Dense>(features, hidden, random);
       append_norm(make_norm, hidden, 1);
