@@ -21,20 +21,28 @@ write_basic_package_version_file(normkitConfigVersion.cmake COMPATIBILITY SameMi
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/normkitConfig.cmake" "${CMAKE_CURRENT_BINARY_DIR}/normkitConfigVersion.cmake"
         DESTINATION "${package_dir}")
 
+install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+
 # For those without CMake: pkg-config, and a Debian package (cpack).
 configure_file(cmake/normkit.pc.in normkit.pc @ONLY)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/normkit.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")
-install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/libnormkit-dev" RENAME copyright)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME libnormkit-dev)
-set(CPACK_PACKAGE_CONTACT "the normkit developers")
+set(CPACK_PACKAGE_CONTACT "the normkit developers") # Debian asks for an address as well: there is none
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_PRE_BUILD_SCRIPTS "${CMAKE_CURRENT_SOURCE_DIR}/cmake/debian.cmake")
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_ARCHITECTURE all)
 set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "libeigen3-dev (>= 3.4)")
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libopenmpi-dev, nlohmann-json3-dev")
+set(CPACK_PACKAGE_DESCRIPTION "BatchNorm, LayerNorm, RMSNorm, GroupNorm and InstanceNorm, forward and
+backward, as C++20 headers: in float, double and numbers of 16 bits, with the
+same bits on any number of threads and any instruction set.
+.
+normkit/mpi.hpp needs libopenmpi-dev or another MPI as well, and
+normkit/safetensors.hpp nlohmann-json3-dev.")
 if(PROJECT_IS_TOP_LEVEL)
   include(CPack)
 endif()
