@@ -99,10 +99,10 @@ class Safetensors {
       throw format_error("expected names in UTF-8, got " + std::string(error.what()));
     }
     text.resize((text.size() + 7) / 8 * 8, ' ');
-    std::vector<std::byte> file(8);
+    std::vector<std::byte> file(8 + text.size());
     detail::safetensors::store_bits(std::uint64_t{text.size()}, file.data());
     const auto append = [&](std::span<const std::byte> more) { file.insert(file.end(), more.begin(), more.end()); };
-    append(std::as_bytes(std::span(text)));
+    std::ranges::copy(std::as_bytes(std::span(text)), file.begin() + 8);
     for (const auto* tensor : order) append(tensor->second.bytes);
     return file;
   }
