@@ -14,7 +14,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PAGES = [ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")]
+PAGES = [ROOT / f"{name}.md" for name in ("README", "README.zh-CN", "CHANGELOG", "CONTRIBUTING", "SECURITY")]
 PAGES += sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs/adr").glob("*.md")])
 MATH_BEGIN, MATH_END = '@htmlonly<div class="math">', "</div>@endhtmlonly"
 LANGUAGES = {".hpp": "cpp", ".cpp": "cpp", ".py": "py"}
@@ -24,7 +24,12 @@ def name_of(page):
     """What its page of the site is called."""
     if page == ROOT / "README.md":
         return "index"
-    return ("adr-" if page.parent.name == "adr" else "") + page.stem.lower()
+    return ("adr-" if page.parent.name == "adr" else "") + page.stem.lower().replace(".", "-")
+
+
+def label_of(page, anchor):
+    """What Doxygen is to call a heading: it takes ASCII alone."""
+    return f"{name_of(page)}-{anchor if anchor.isascii() else anchor.encode().hex()}"
 
 
 def slugs(lines):
@@ -62,8 +67,7 @@ class Page:
         return self.inline("\n".join(out) + "\n")
 
     def heading(self, line, anchor):
-        name = name_of(self.path)
-        label = f"{name}-{anchor}" if line.startswith("##") else name
+        label = label_of(self.path, anchor) if line.startswith("##") else name_of(self.path)
         return line if label == "index" else f"{line} {{#{label}}}"
 
     def inline(self, text):
@@ -93,7 +97,7 @@ class Page:
         if is_image:
             return f'<a href="{path.name}"><img src="{path.name}" alt="{html.escape(text)}"/></a>'
         if path in PAGES:
-            return f"[{text}]({name_of(path)}.html" + (f"#{name_of(path)}-{anchor})" if anchor else ")")
+            return f"[{text}]({name_of(path)}.html" + (f"#{label_of(path, anchor)})" if anchor else ")")
         if path.is_dir():
             sys.exit(f"{self.path}: {target} is a folder; link to a file of it")
         self.sources.add(path)
