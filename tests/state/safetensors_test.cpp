@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +15,7 @@
 
 #include "support/expect_error.hpp"
 #include "support/judge.hpp"
+#include "support/snapshot.hpp"
 
 namespace {
 
@@ -311,6 +313,44 @@ TEST(StateErrors, DamagedFiles) {
       }
     }
   EXPECT_GE(read, 4 * 12 * 5) << "what is in the numbers alone is no error";
+}
+
+/// Runs Python, NORMKIT_PYTHON or python3, quietly. Returns whether all went well.
+bool python(const std::string& arguments, const std::string& more = "") {
+  const char* const given = std::getenv("NORMKIT_PYTHON");
+  return std::system(((given ? given : "python3") + (" " + arguments) + more).c_str()) == 0;
+}
+
+// What other_side.py reads and writes: eighths above a quarter, then twice that.
+TEST(Python, ReadsWhatIsWrittenAndWritesWhatIsRead) {
+  if (!python("-c 'import safetensors.numpy, ml_dtypes'", " 2>/dev/null"))
+    GTEST_SKIP() << "no safetensors (pip install safetensors numpy ml_dtypes)";
+  const std::filesystem::path folder = std::filesystem::temp_directory_path() / "normkit_state_python";
+  std::filesystem::create_directories(folder);
+  const std::string written = (folder / "written.safetensors").string(),
+                    to_read = (folder / "to_read.safetensors").string();
+  const auto row = [](auto& tensor, int number, double factor) {
+    for (Index c = 0; c < 3; ++c) tensor(c) = factor * ((3 * number + static_cast<double>(c)) / 8 + 0.25);
+  };
+  const auto filled = [&](double factor) {
+    normkit::BatchNorm2d<double> norm(3);
+    row(norm.weight(), 0, factor), row(norm.bias(), 1, factor);
+    row(norm.running_mean(), 2, factor), row(norm.running_var(), 3, factor);
+    norm.set_num_batches_tracked(static_cast<std::int64_t>(7 * factor));
+    return norm;
+  };
+  Safetensors file;
+  for (const auto& [name, dtype] : {std::pair{"f32.", "F32"}, {"f64.", "F64"}, {"f16.", "F16"}, {"bf16.", "BF16"}})
+    file.put(name, filled(1), StateNames::pytorch(), dtype);
+  file.save(written);
+  ASSERT_TRUE(python("'" NORMKIT_STATE_DIR "/../other_side.py' '" + written + "' '" + to_read + "'"));
+  const Safetensors back = Safetensors::load(to_read);
+  for (const char* name : {"f32.", "f64.", "f16.", "bf16."}) {
+    normkit::BatchNorm2d<double> norm(3), expected = filled(2);
+    back.get(name, norm);
+    EXPECT_EQ(state_of(norm), state_of(expected)) << name;
+  }
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace
