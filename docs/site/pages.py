@@ -78,7 +78,7 @@ class Page:
                 part = part.replace("\n", " ")
             elif not part.startswith(("`", "@htmlonly")):
                 part = re.sub(r"(?<![\w$])\$([^$]+)\$(?!\w)", self.formula, part)
-                part = re.sub(r"@(?!htmlonly|endhtmlonly)", r"\@", part)
+                part = re.sub(r"@(?!htmlonly|endhtmlonly)|%", r"\\\g<0>", part)
             out.append(part)
         return re.sub(r"(!?)\[([^]]*)\]\(([^)\s]+)\)", self.link, "".join(out))
 
