@@ -15,7 +15,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = [ROOT / f"{name}.md" for name in ("README", "README.zh-CN", "CHANGELOG", "CONTRIBUTING", "SECURITY")]
-PAGES += sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs/adr").glob("*.md")])
+PAGES += sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs/adr").glob("*.md"), *(ROOT / "examples").glob("*/README.md")])
 MATH_BEGIN, MATH_END = '@htmlonly<div class="math">', "</div>@endhtmlonly"
 LANGUAGES = {".hpp": "cpp", ".cpp": "cpp", ".py": "py"}
 
@@ -24,7 +24,8 @@ def name_of(page):
     """What its page of the site is called."""
     if page == ROOT / "README.md":
         return "index"
-    return ("adr-" if page.parent.name == "adr" else "") + page.stem.lower().replace(".", "-")
+    folder = "" if page.parent in (ROOT, ROOT / "docs") else page.parent.name + "-"
+    return folder + page.stem.lower().replace(".", "-")
 
 
 def label_of(page, anchor):
