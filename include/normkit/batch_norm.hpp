@@ -52,6 +52,12 @@ class BatchNorm
   /// Throws   argument_error for num_features < 1 or an option out of its range
   explicit BatchNorm(Index num_features, const BatchNormOptions& options = {}) : Base(num_features, options) {}
 
+  /// Copies have all of the state. An assignment that fails for want of memory changes nothing.
+  BatchNorm(const BatchNorm&) = default;
+  BatchNorm(BatchNorm&&) = default;
+  BatchNorm& operator=(const BatchNorm& other) { return *this = BatchNorm(other); }
+  BatchNorm& operator=(BatchNorm&&) = default;
+
  private:
   static constexpr std::string_view names[] = {"BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d"};
   static constexpr std::string_view values = "value per channel";

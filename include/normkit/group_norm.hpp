@@ -39,6 +39,12 @@ class GroupNorm : public detail::Layer<GroupNorm<T>, T, 1, Eigen::ColMajor> {
         num_groups_(num_groups),
         num_channels_(num_channels) {}
 
+  /// Copies have all of the state. An assignment that fails for want of memory changes nothing.
+  GroupNorm(const GroupNorm&) = default;
+  GroupNorm(GroupNorm&&) = default;
+  GroupNorm& operator=(const GroupNorm& other) { return *this = GroupNorm(other); }
+  GroupNorm& operator=(GroupNorm&&) = default;
+
   Index num_groups() const noexcept { return num_groups_; }              // as given
   Index num_channels() const noexcept { return num_channels_; }          // as given
   double eps() const noexcept { return options_.eps; }                   // what is added to the variance

@@ -37,6 +37,12 @@ class InstanceNorm : public detail::ChannelNorm<InstanceNorm<T, Ranks>, T, Insta
     detail::require_behind_samples(Base::name(), options.channel_axis);
   }
 
+  /// Copies have all of the state. An assignment that fails for want of memory changes nothing.
+  InstanceNorm(const InstanceNorm&) = default;
+  InstanceNorm(InstanceNorm&&) = default;
+  InstanceNorm& operator=(const InstanceNorm& other) { return *this = InstanceNorm(other); }
+  InstanceNorm& operator=(InstanceNorm&&) = default;
+
  private:
   static constexpr std::string_view names[] = {"InstanceNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"};
   static constexpr std::string_view values = "spatial element";

@@ -46,6 +46,12 @@ class LayerNorm
   explicit LayerNorm(Index normalized_shape, const LayerNormOptions& options = {}) requires(Rank == 1)
       : LayerNorm(NormalizedShape{normalized_shape}, options) {}
 
+  /// Copies have all of the state. An assignment that fails for want of memory changes nothing.
+  LayerNorm(const LayerNorm&) = default;
+  LayerNorm(LayerNorm&&) = default;
+  LayerNorm& operator=(const LayerNorm& other) { return *this = LayerNorm(other); }
+  LayerNorm& operator=(LayerNorm&&) = default;
+
   const LayerNormOptions& options() const noexcept { return options_; }  // as given
 
   /// As in PyTorch; what PyTorch does not have is shown where it is not the default.

@@ -49,6 +49,12 @@ class RMSNorm
   explicit RMSNorm(Index normalized_shape, const RMSNormOptions& options = {}) requires(Rank == 1)
       : RMSNorm(NormalizedShape{normalized_shape}, options) {}
 
+  /// Copies have all of the state. An assignment that fails for want of memory changes nothing.
+  RMSNorm(const RMSNorm&) = default;
+  RMSNorm(RMSNorm&&) = default;
+  RMSNorm& operator=(const RMSNorm& other) { return *this = RMSNorm(other); }
+  RMSNorm& operator=(RMSNorm&&) = default;
+
   const RMSNormOptions& options() const noexcept { return options_; }  // as given
 
   /// As in PyTorch; what PyTorch does not have is shown where it is not the default.

@@ -1,4 +1,4 @@
-// Counts what a test allocates on the heap, in every thread. To be included in one translation unit of a program.
+// Counts what a test allocates on the heap, in every thread, and lets one of these allocations fail. To be included in one translation unit of a program.
 //
 // With glibc the program's own malloc stands before the library's and counts; Eigen does not use operator new, so that
 // counting operator new would see nothing. A sanitizer's malloc is left in its place, and reports through its hook.
@@ -21,6 +21,15 @@
 namespace support {
 
 inline std::atomic<long> allocation_count{0};
+
+/// How many allocations from now on there is memory for; below 0, for all.
+inline std::atomic<long> allocations_left{-1};
+
+/// Counts one. Whether there is memory for it: a lack of it lasts for one allocation.
+inline bool allocation_succeeds() {
+  allocation_count.fetch_add(1, std::memory_order_relaxed);
+  return allocations_left.load(std::memory_order_relaxed) < 0 || allocations_left.fetch_sub(1) != 0;
+}
 
 /// How often `action` allocated.
 template <class Action>
@@ -50,21 +59,15 @@ void* __libc_calloc(std::size_t, std::size_t);
 void* __libc_realloc(void*, std::size_t);
 void* __libc_memalign(std::size_t, std::size_t);
 
-void* malloc(std::size_t bytes) {
-  support::allocation_count.fetch_add(1, std::memory_order_relaxed);
-  return __libc_malloc(bytes);
-}
+void* malloc(std::size_t bytes) { return support::allocation_succeeds() ? __libc_malloc(bytes) : nullptr; }
 void* calloc(std::size_t count, std::size_t bytes) {
-  support::allocation_count.fetch_add(1, std::memory_order_relaxed);
-  return __libc_calloc(count, bytes);
+  return support::allocation_succeeds() ? __libc_calloc(count, bytes) : nullptr;
 }
 void* realloc(void* old, std::size_t bytes) {
-  support::allocation_count.fetch_add(1, std::memory_order_relaxed);
-  return __libc_realloc(old, bytes);
+  return support::allocation_succeeds() ? __libc_realloc(old, bytes) : nullptr;
 }
 void* memalign(std::size_t alignment, std::size_t bytes) {
-  support::allocation_count.fetch_add(1, std::memory_order_relaxed);
-  return __libc_memalign(alignment, bytes);
+  return support::allocation_succeeds() ? __libc_memalign(alignment, bytes) : nullptr;
 }
 void* aligned_alloc(std::size_t alignment, std::size_t bytes) { return memalign(alignment, bytes); }
 int posix_memalign(void** result, std::size_t alignment, std::size_t bytes) {

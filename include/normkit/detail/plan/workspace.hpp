@@ -8,14 +8,13 @@
 namespace normkit::detail {
 
 /// Memory for partial results, kept by a functor from call to call so that only the first call with a shape allocates.
-/// A copy begins empty: it is memory, not state.
+/// It is memory, not state: a copy begins empty, and what is assigned to keeps its own.
 class Workspace {
  public:
   Workspace() = default;
   Workspace(const Workspace&) noexcept {}
-  Workspace& operator=(const Workspace&) noexcept { return *this; }
   Workspace(Workspace&&) noexcept = default;
-  Workspace& operator=(Workspace&&) noexcept = default;
+  Workspace& operator=(const Workspace&) noexcept { return *this; }
   ~Workspace() = default;
 
   /// Makes room for that many bytes and forgets what stood there. Throws std::bad_alloc and keeps the old room.
