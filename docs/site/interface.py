@@ -44,7 +44,8 @@ def call_of(item):
     """forward(device, x, y): how a function is called."""
     inside = item.head[item.head.index("(", item.head.index(item.name) + len(item.name)) :]
     inside = inside[1 : Header(inside + "\n").behind_bracket(0) - 1]
-    names = [re.search(r"(\w+)( = .*)?$", part)[1] + ("?" if " = " in part else "") for part in split(inside)]
+    # Without a name: what copies and moves take.
+    names = [(re.search(r"(\w+)( = .*)?$", part) or ["", "other"])[1] + ("?" if " = " in part else "") for part in split(inside)]
     name = "layer" if item.name == "operator()" else item.name
     given = [n for n in names if not n.endswith("?")]
     optional = [n[:-1] for n in names if n.endswith("?")]

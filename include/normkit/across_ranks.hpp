@@ -136,8 +136,9 @@ class AcrossRanks : public Base {
   requires(Base::template is_device<Device>&& Base::template takes<X>() &&
            SameKind<X, DY>) normkit::GradientSums<T> gradient_sums(const Device& device, const X& x, const DY& dy,
                                                                    const Kept& saved) {
-    decltype(auto) input = dense<DY>(device, x);
-    decltype(auto) upstream = dense<X>(device, dy);
+    using Like = std::conditional_t<AnyLayout<X>, DY, X>;
+    decltype(auto) input = dense<Like>(device, x);
+    decltype(auto) upstream = dense<Like>(device, dy);
     const Shape shape = this->checked_shape(input);
     this->require_like(shape, "dy", upstream);
     const bool of_ranks = saved.source == Saved::Source::ranks;

@@ -38,9 +38,8 @@ struct ChannelMap {
 template <class W, class B>
 Shape checked_layer(const W& weight, const B& bias) {
   const Shape shape = shape_of(weight);
-  require_no_gaps("fold", "weight", shape);
+  require_product("fold", shape, "weight");
   require_no_gaps("fold", "bias", shape_of(bias));
-  require_product("fold", shape);
   const auto w = reinterpret_cast<std::uintptr_t>(weight.data()), b = reinterpret_cast<std::uintptr_t>(bias.data());
   const auto bytes = [](Index size) { return static_cast<std::uintptr_t>(size) * sizeof(ScalarOf<W>); };
   if (w < b + bytes(static_cast<Index>(bias.size())) && b < w + bytes(shape.size()))

@@ -34,10 +34,10 @@ class Layer : public LayerState<T, Rank, Layout> {
     }
     return false;
   }
-  /// An output for it: dense, writable, of the same scalar, rank and layout.
+  /// An output for it, as which x is evaluated if it has no layout yet: dense, writable, of the same scalar, rank and layout.
   template <class X, class Y>
   static constexpr bool takes() {
-    return takes<X>() && TensorOutput<Y> && SameKind<X, Y>;
+    return takes<Y>() && TensorOutput<Y> && SameKind<X, Y>;
   }
   /// The tensors of a backward pass.
   template <class X, class DY, class DX>

@@ -142,6 +142,13 @@ TEST(Matrices, AreTensorsOfRankTwoAndVectorsOfRankOne) {
       Backwards<BatchNorm<float>, Product, MatrixXf, MatrixXf>))
       << "a product is evaluated as what it is with";
   EXPECT_FALSE((Backwards<BatchNorm<float>, Product, RowMajor, MatrixXf>)) << "these two differ";
+  EXPECT_TRUE((Forwards<LayerNorm<float, 2>, Product, RowMajor>)&&(
+      Backwards<LayerNorm<float, 2>, Product, RowMajor, RowMajor>));
+  EXPECT_TRUE(
+      (TurnsAway<LayerNorm<float, 2>, Product, MatrixXf>)&&(TurnsAway<normkit::RMSNorm<float, 2>, Product, MatrixXf>))
+      << "weight and bias lie in another order";
+  EXPECT_TRUE((TurnsAway<LayerNorm<float, 2>, Product, Columns<2>>)&&(
+      Takes<LayerNorm<float, 2, Eigen::ColMajor>, Product, MatrixXf>));
   EXPECT_TRUE((TurnsAway<BatchNorm2d<float>, MatrixXf>)&&(TurnsAway<BatchNorm1d<float>, Eigen::MatrixXd>));
   EXPECT_TRUE((Takes<BatchNorm<float>, Eigen::Ref<const MatrixXf>, MatrixXf>));
   EXPECT_FALSE((Forwards<BatchNorm<float>, MatrixXf, const MatrixXf>));

@@ -199,6 +199,39 @@ TYPED_TEST(Matrices, ExpressionsAreEvaluated) {
   EXPECT_TRUE(same_matrix(this->dx_, this->y_));
 }
 
+TYPED_TEST(Matrices, NormalizedAsAWhole) {
+  LayerNorm<float, 2, TypeParam::IsRowMajor ? Eigen::RowMajor : Eigen::ColMajor> norm({samples, features});
+  set_parameters(norm, 3);
+  auto y = as_tensor(this->y_), dx = as_tensor(this->dx_);
+  norm.forward(as_tensor(this->x_), y);
+  norm.backward(as_tensor(this->x_), as_tensor(this->dy_), dx);
+  const auto weight_grad = norm.weight_grad();
+  norm.zero_grad();
+  TypeParam by_expression(samples, features), back(samples, features);
+  norm.forward(this->x_ * 1.0f, by_expression);
+  norm.backward(this->x_ * 1.0f, this->dy_ * 1.0f, back);
+  EXPECT_TRUE(same_matrix(by_expression, this->y_) && same_matrix(back, this->dx_));
+  EXPECT_TRUE(same_bits(norm.weight_grad(), weight_grad));
+}
+
+TYPED_TEST(Matrices, StridedIndicesAreEvaluated) {
+  const auto some = this->x_(Eigen::seq(0, samples - 1, 2), Eigen::all);  // its elements have no pointer of their own
+  const TypeParam evaluated = some;
+  EXPECT_TRUE(same_matrix(TypeParam(this->layer_(some)), TypeParam(this->layer_(evaluated))));
+}
+
+TYPED_TEST(Matrices, SumsOfTwoExpressions) {
+  this->batch_.forward(this->x_, this->y_);
+  const auto of_matrices = this->batch_.gradient_sums(this->x_, this->dy_, this->batch_.saved());
+  const auto of_expressions =
+      this->batch_.gradient_sums(this->x_ * 1.0f, this->dy_.transpose().transpose() * 1.0f, this->batch_.saved());
+  const auto of_both = this->batch_.gradient_sums(this->x_, this->dy_ * 1.0f, this->batch_.saved());
+  for (Index c = 0; c < features; ++c) {
+    EXPECT_EQ(of_expressions.dy(c), of_matrices.dy(c));
+    EXPECT_EQ(of_both.dy(c), of_matrices.dy(c));
+  }
+}
+
 TYPED_TEST(Matrices, OnAPool) {
   const Pooled where;
   this->batch_.forward(this->x_, this->y_);

@@ -35,17 +35,17 @@ inline void require_eps(std::string_view layer, double eps) {
 inline void require_no_gaps(std::string_view layer, const char* name, const Shape& shape) {
   if (shape.has_gaps)
     throw argument_error(std::string(layer) + ": expected " + name +
-                         " with its elements next to each other, got a block of shape " + shape.text() +
-                         " of a larger matrix; pass its copy, block.eval(), or as an output a matrix of its own, to be "
-                         "assigned to the block");
+                         " with its elements next to each other, got a matrix of shape " + shape.text() +
+                         " with gaps between them; pass its copy, block.eval(), or as an output a matrix of its own, "
+                         "to be assigned to it");
 }
 
-/// x lies as a tensor, and its extents multiply to a number that its index type holds.
-inline void require_product(std::string_view layer, const Shape& shape) {
-  require_no_gaps(layer, "x", shape);
+/// A tensor without gaps, whose extents multiply to a number that its index type holds.
+inline void require_product(std::string_view layer, const Shape& shape, const char* name = "x") {
+  require_no_gaps(layer, name, shape);
   if (!checked_product(shape.axes(), shape.index_limit))
     throw shape_error(std::string(layer) + ": expected extents whose product is at most " +
-                      std::to_string(shape.index_limit) + ", got x of shape " + shape.text());
+                      std::to_string(shape.index_limit) + ", got " + name + " of shape " + shape.text());
 }
 
 inline void require_same_shape(std::string_view layer, const char* name, const Shape& expected, const Shape& got) {

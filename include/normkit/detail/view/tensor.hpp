@@ -33,7 +33,8 @@ template <class X>
 concept DenseTensor = requires(const std::remove_cvref_t<X>& x) {
   detail::is_dense(x);
 }
-|| (detail::MatrixInput<X> && (std::remove_cvref_t<X>::Flags & Eigen::DirectAccessBit) != 0);
+|| (detail::MatrixInput<X> && (std::remove_cvref_t<X>::Flags & Eigen::DirectAccessBit) != 0 &&
+    requires(const std::remove_cvref_t<X>& x) { x.data(); });
 
 /// What a layer reads: a dense tensor, or an Eigen expression, which is evaluated once.
 template <class X>
