@@ -36,7 +36,7 @@ def main():
             count += 1
             file, _, anchor = link.partition("#")
             target = (path.parent / urllib.parse.unquote(file)).resolve() if file else path
-            if not target.is_file():
+            if not target.is_file() or not target.is_relative_to(site.resolve()):
                 broken.append(f"{path.name}: no file {link}")
             elif anchor and target in pages and urllib.parse.unquote(anchor) not in pages[target].anchors:
                 broken.append(f"{path.name}: no anchor {link}")

@@ -129,6 +129,8 @@ def main():
     for page in site.glob("*.html"):
         text = plain(page.read_text())
         text = text.replace("<!-- math -->", math if 'class="math"' in text else "")
+        if page.stem.endswith("-zh-cn"):
+            text = text.replace('<html lang="en">', '<html lang="zh-CN">', 1)
         page.write_text(text.replace("<!-- navigation -->", navigation(groups, page.name, sections(text))))
     remove_unreachable(site, [target for _, target in addresses])
 

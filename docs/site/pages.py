@@ -81,14 +81,18 @@ class Page:
                 part = re.sub(r"(?<![\w$])\$([^$]+)\$(?!\w)", self.formula, part)
                 part = re.sub(r"@(?!htmlonly|endhtmlonly)|%", r"\\\g<0>", part)
             out.append(part)
-        return re.sub(r"(!?)\[([^]]*)\]\(([^)\s]+)\)", self.link, "".join(out))
+        # Code may stand within a link, but no link within code: the other way round its brackets would be one.
+        text = "".join(out)
+        link = r"(!?)\[((?:`[^`]*`|[^]`])*)\]\(([^)\s`]+)\)"
+        code = r"^```.*?^```$|`[^`]*`"
+        return re.sub(f"{link}|{code}", lambda found: self.link(found) if found[3] else found[0], text, flags=re.M | re.S)
 
     @staticmethod
     def formula(found):
         return f'@htmlonly<span class="math">{html.escape(" ".join(found[1].split()))}</span>@endhtmlonly'
 
     def link(self, found):
-        is_image, text, target = found.groups()
+        is_image, text, target = found.group(1, 2, 3)
         if re.match(r"\w+:", target):
             return found[0]
         file, _, anchor = target.partition("#")

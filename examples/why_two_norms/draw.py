@@ -8,6 +8,7 @@ A journal that is given takes the place of the one in docs/.
 
 import collections
 import csv
+import itertools
 import math
 import pathlib
 import shutil
@@ -35,11 +36,19 @@ class Trials:
     """outcomes[task, norm, batch, rate] is a list of what came of each seed."""
 
     def __init__(self, path):
-        self.outcomes = collections.defaultdict(list)
+        self.outcomes, plans = collections.defaultdict(list), collections.defaultdict(set)
         with open(path, newline="") as file:
             for row in csv.DictReader(file):
                 key = row["task"], row["norm"], int(row["batch"]), float(row["rate"])
-                self.outcomes[key].append({name: float(value or "nan") for name, value in row.items() if name not in ("task", "norm")})
+                words = ("task", "norm", "data")
+                self.outcomes[key].append({name: float(value or "nan") for name, value in row.items() if name not in words})
+                plans[row["task"]].add((row["epochs"], row["data"]))
+        if any(len(of_task) > 1 for of_task in plans.values()):
+            sys.exit(f"{path}: of more than one plan or data")
+        for task in plans:
+            for key in itertools.product([task], *(self.values(place, task) for place in (1, 2, 3))):
+                if not self.outcomes[key]:
+                    sys.exit(f"{path}: no {key}")
 
     def values(self, place, task):
         """What stands at a place of the keys of a task: 1 norms, 2 batches, 3 rates."""
@@ -67,8 +76,8 @@ def plain(axes):
 
 def draw_images(trials):
     batches, rates = trials.values(2, "images"), trials.values(3, "images")
-    figure, panels = plt.subplots(1, len(batches), figsize=(11, 3.4), sharey=True)
-    for axes, batch in zip(panels, batches):
+    figure, panels = plt.subplots(1, len(batches), figsize=(11, 3.4), sharey=True, squeeze=False)
+    for axes, batch in zip(panels[0], batches):
         plain(axes)
         for norm in trials.values(1, "images"):
             color, marker = MARKS[norm]
@@ -81,8 +90,8 @@ def draw_images(trials):
         axes.minorticks_off()
         axes.set_title(f"{batch} images a batch", fontsize=10, color=INK)
         axes.set_xlabel("learning rate", fontsize=9, color=MUTED)
-    panels[0].set_ylabel("held-out digits told rightly, %", fontsize=9, color=MUTED)
-    panels[0].legend(fontsize=9, frameon=False, loc="lower left")
+    panels[0, 0].set_ylabel("held-out digits told rightly, %", fontsize=9, color=MUTED)
+    panels[0, 0].legend(fontsize=9, frameon=False, loc="lower left")
     save(figure, "why-two-norms-images.svg")
 
 
@@ -90,8 +99,8 @@ def draw_text(trials):
     """At the best rate of each norm and batch size: a column for each way of judging, one panel for each size."""
     judged = {"loss": "in\nevaluation", "batch_loss": "statistics\nof its batch", "padded_loss": "the same,\npadded\ntwice as far"}
     batches, norms = trials.values(2, "text"), trials.values(1, "text")
-    figure, panels = plt.subplots(1, len(batches), figsize=(11, 3.6), sharey=True)
-    for axes, batch in zip(panels, batches):
+    figure, panels = plt.subplots(1, len(batches), figsize=(11, 3.6), sharey=True, squeeze=False)
+    for axes, batch in zip(panels[0], batches):
         plain(axes)
         for i, norm in enumerate(norms):
             color, marker = MARKS[norm]
@@ -103,8 +112,8 @@ def draw_text(trials):
         axes.set_xticks(range(len(judged)), judged.values())
         axes.grid(axis="x", visible=False)
         axes.set_title("1 verse a batch" if batch == 1 else f"{batch} verses a batch", fontsize=10, color=INK)
-    panels[0].set_ylabel("loss of a held-out character, nats", fontsize=9, color=MUTED)
-    panels[0].legend(fontsize=9, frameon=False, loc="upper left")
+    panels[0, 0].set_ylabel("loss of a held-out character, nats", fontsize=9, color=MUTED)
+    panels[0, 0].legend(fontsize=9, frameon=False, loc="upper left")
     save(figure, "why-two-norms-text.svg")
 
 
@@ -115,13 +124,14 @@ def save(figure, name):
 
 
 def main():
-    if len(sys.argv) > 1:
-        shutil.copyfile(sys.argv[1], JOURNAL)
     plt.rcParams["svg.hashsalt"] = "normkit"  # the same file from the same numbers
     plt.rcParams["font.family"] = "DejaVu Sans"
-    trials = Trials(JOURNAL)
+    journal = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else JOURNAL
+    trials = Trials(journal)
     draw_images(trials)
     draw_text(trials)
+    if not JOURNAL.exists() or not JOURNAL.samefile(journal):
+        shutil.copyfile(journal, JOURNAL)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,12 @@
 // The digits network of examples/digits, narrower, with one norm at one learning rate and batch size.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <span>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "../digits/train.hpp"
 #include "trial.hpp"
@@ -28,10 +33,21 @@ inline std::pair<double, double> judge_images(digits::Network& network, const di
   return {loss / size, correct / size};
 }
 
+inline constexpr Index image_width = 8;  ///< channels of the first convolutions
+
+inline std::uint64_t fingerprint(const digits::Split& data) {
+  Fingerprint print;
+  print.add(image_width);
+  for (const digits::Dataset* part : {&data.train, &data.held_out}) {
+    for (const int label : part->labels) print.add(label);
+    for (Index i = 0; i < part->images.size(); ++i) print.add(static_cast<std::int64_t>(16 * part->images.data()[i]));
+  }
+  return print.value();
+}
+
 inline Outcome train_images(const Trial& trial, const digits::Split& data, const digits::Device& device) {
-  constexpr Index width = 8;
-  digits::Random weights(trial.seed), order(trial.seed + 1);
-  digits::Network network(digits::maker_of(of_digits(trial.norm)), weights, 0, width);
+  digits::Random weights(trial.seed), order(~trial.seed);
+  digits::Network network(digits::maker_of(of_digits(trial.norm)), weights, 0, image_width);
   digits::Settings settings;
   settings.rate = static_cast<float>(trial.rate);
   digits::Sgd sgd(network.parameters(), settings);

@@ -1,14 +1,15 @@
 // What is done is written down at once, so that a run that is broken off goes on where it was.
 #pragma once
 
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <sstream>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 
 #include "trial.hpp"
 
@@ -19,16 +20,25 @@ class Journal {
  public:
   explicit Journal(const std::filesystem::path& path) : path_(path) {
     const std::string heading = std::string(Trial::columns) + "," + Outcome::columns;
+    bool is_whole = false;  // a line without its end was broken off
     if (std::ifstream before(path_); before) {
       std::string line;
-      if (!std::getline(before, line) || line != heading)
-        throw std::runtime_error(path_.string() + ": not a journal of this program");
-      while (std::getline(before, line) && !before.eof()) read(line);  // a line without its end was broken off
+      std::getline(before, line);
+      if (!heading.starts_with(line)) throw std::runtime_error(path_.string() + ": not a journal of this program");
+      is_whole = !before.eof();
+      while (std::getline(before, line)) {
+        is_whole = !before.eof();
+        if (is_whole) read(line);
+      }
     }
-    std::ofstream anew(path_);
-    anew << heading << '\n';
-    for (const auto& [key, outcome] : outcomes_) anew << key << text(outcome);
-    if (!anew.flush()) throw std::runtime_error(path_.string() + ": cannot be written");
+    if (is_whole) return;
+    const std::filesystem::path anew = path_.string() + ".new";  // takes its place once it is whole
+    std::ofstream file(anew);
+    file << heading << '\n';
+    for (const auto& [key, outcome] : outcomes_) file << key << text(outcome);
+    if (!file.flush()) throw std::runtime_error(anew.string() + ": cannot be written");
+    file.close();
+    std::filesystem::rename(anew, path_);
   }
 
   /// Null where it has not been done.
@@ -62,7 +72,9 @@ class Journal {
       const std::size_t comma = end == 0 ? std::string::npos : line.rfind(',', end - 1);
       if (comma == std::string::npos) throw std::runtime_error(path_.string() + ": too few columns in: " + line);
       const std::string field = line.substr(comma + 1, end - comma - 1);
-      if (!field.empty()) *values[i] = std::stod(field);
+      const auto [rest, error] = std::from_chars(field.data(), field.data() + field.size(), *values[i]);
+      if (!field.empty() && (error != std::errc() || rest != field.data() + field.size()))
+        throw std::runtime_error(path_.string() + ": no number: " + field);
       end = comma;
     }
     outcomes_[line.substr(0, end)] = outcome;

@@ -32,9 +32,10 @@ struct Plan {
   std::vector<Norm> norms;
   int epochs, seeds;
   Task task;
+  std::uint64_t data;  // its fingerprint
 
   Trial trial(Norm norm, Index batch, double rate, int seed) const {
-    return {task, norm, batch, rate, epochs, static_cast<std::uint64_t>(seed)};
+    return {task, norm, batch, rate, epochs, static_cast<std::uint64_t>(seed), data};
   }
   std::vector<Trial> trials() const {
     std::vector<Trial> all;

@@ -91,10 +91,20 @@ inline TextJudgement judge_text(TextNetwork& network, const std::vector<Verse>& 
   return judgement;
 }
 
+inline constexpr Index text_features = 48;  ///< of a place
+
+inline std::uint64_t fingerprint(const Verses& data) {
+  Fingerprint print;
+  print.add(text_features);
+  for (const std::vector<Verse>* part : {&data.train, &data.held_out, &data.longer})
+    for (const Verse& verse : *part)
+      for (const int symbol : verse) print.add(symbol);
+  return print.value();
+}
+
 inline Outcome train_text(const Trial& trial, const Verses& data) {
-  constexpr Index features = 48;
-  digits::Random weights(trial.seed), order(trial.seed + 1);
-  TextNetwork network(trial.norm, features, weights);
+  digits::Random weights(trial.seed), order(~trial.seed);
+  TextNetwork network(trial.norm, text_features, weights);
   Adam adam(network.parameters(), trial.rate);
 
   Outcome outcome;

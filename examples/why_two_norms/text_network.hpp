@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <memory>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -203,7 +204,8 @@ class TextNetwork {
   }
   Parameters parameters() {
     Parameters all;
-    embedding_.append_parameters(all);
+    const Index size = embedding_.weight.size();
+    all.push_back({"weight", {embedding_.weight.data(), size}, {embedding_.weight_grad.data(), size}});
     for (Block& block : blocks_) block.recurrence->append_parameters(all);
     scores_.append_parameters(all);
     each_norm([&](TextLayer& norm) { norm.append_parameters(all); });

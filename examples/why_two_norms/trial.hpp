@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstdio>
 #include <limits>
 #include <string>
 
@@ -30,14 +31,14 @@ struct Trial {
   Index batch;
   double rate;
   int epochs;
-  std::uint64_t seed;
+  std::uint64_t seed, data;  ///< of the weights and of the order; what stands for the data and how it is parted
 
   /// All that it depends on, as the first columns of its line in the journal.
-  static constexpr const char* columns = "task,norm,batch,rate,epochs,seed";
+  static constexpr const char* columns = "task,norm,batch,rate,epochs,seed,data";
   std::string key() const {
     char text[160];
-    std::snprintf(text, sizeof text, "%s,%s,%td,%g,%d,%llu", name(task), name(norm), batch, rate, epochs,
-                  static_cast<unsigned long long>(seed));
+    std::snprintf(text, sizeof text, "%s,%s,%td,%g,%d,%llu,%016llx", name(task), name(norm), batch, rate, epochs,
+                  static_cast<unsigned long long>(seed), static_cast<unsigned long long>(data));
     return text;
   }
 };
@@ -62,6 +63,19 @@ struct Outcome {
   std::array<const double*, 9> values() const {
     return {&train_loss, &loss, &accuracy, &batch_loss, &batch_accuracy, &padded_loss, &near_loss, &far_loss, &seconds};
   }
+};
+
+/// One number of many, for a key: FNV-1a, 64 bits.
+class Fingerprint {
+ public:
+  void add(std::int64_t number) {
+    for (int byte = 0; byte < 8; ++byte)
+      value_ = (value_ ^ (static_cast<std::uint64_t>(number) >> (8 * byte) & 0xff)) * 0x100000001b3u;
+  }
+  std::uint64_t value() const { return value_; }
+
+ private:
+  std::uint64_t value_ = 0xcbf29ce484222325u;
 };
 
 }  // namespace why

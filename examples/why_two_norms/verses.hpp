@@ -40,7 +40,7 @@ inline std::vector<Verse> read_verses(const std::string& path) {
 
 /// Short verses to learn from and to be judged on, and long ones that training has not seen the like of.
 struct Verses {
-  static constexpr std::size_t longest = 101;  ///< characters that training sees, with the symbol at the end
+  static constexpr std::size_t longest = 101;  ///< places that training sees: 100 characters and the symbol at the end
   std::vector<Verse> train, held_out, longer;
 };
 
@@ -49,10 +49,8 @@ inline Verses split_verses(const std::vector<Verse>& all) {
   for (const std::ptrdiff_t i : digits::Random(1).permutation(static_cast<std::ptrdiff_t>(all.size()))) {
     const Verse& verse = all[static_cast<std::size_t>(i)];
     const std::size_t length = verse.size() - 1;
-    if (length > 2 * Verses::longest && split.longer.size() < 100)
-      split.longer.push_back(verse);
-    else if (length <= Verses::longest)
-      (split.held_out.size() < 200 ? split.held_out : split.train).push_back(verse);
+    if (length > 2 * Verses::longest && split.longer.size() < 100) split.longer.push_back(verse);
+    if (length <= Verses::longest) (split.held_out.size() < 200 ? split.held_out : split.train).push_back(verse);
   }
   if (split.train.empty() || split.longer.empty()) throw std::runtime_error("too few verses to learn from");
   return split;

@@ -19,7 +19,7 @@
 namespace {
 
 TEST(Recipes, Residual) {
-#include "residual.inl"
+#include "recipes/residual.inl"
   Eigen::Tensor<float, 2, Eigen::RowMajor> added = x + residual, alone(32, 768), gradient(32, 768);
   norm.forward(added, alone);
   norm.backward(added, dy, gradient);
@@ -31,7 +31,7 @@ TEST(Recipes, Residual) {
 }
 
 TEST(Recipes, Relu) {
-#include "relu.inl"
+#include "recipes/relu.inl"
   Eigen::Tensor<float, 4, Eigen::RowMajor> alone = x, masked = dy, gradient = x;
   norm.forward(x, alone);
   for (Eigen::Index i = 0; i < x.size(); ++i) {
@@ -45,7 +45,7 @@ TEST(Recipes, Relu) {
 }
 
 TEST(Recipes, SixteenBits) {
-#include "sixteen_bits.inl"
+#include "recipes/sixteen_bits.inl"
   Eigen::Tensor<float, 4, Eigen::RowMajor> wide = x.cast<float>(), of_float(8, 64, 14, 14);
   normkit::BatchNorm2d<float>(64).forward(wide, of_float);
   for (Eigen::Index i = 0; i < x.size(); ++i) ASSERT_EQ(y.data()[i], Eigen::bfloat16(of_float.data()[i]));
@@ -54,7 +54,7 @@ TEST(Recipes, SixteenBits) {
 
 // With weight 1 and bias 0 the output, which lies in x, is xhat: dx of one channel by the formula, within k u cond.
 TEST(Recipes, FromOutput) {
-#include "from_output.inl"
+#include "recipes/from_output.inl"
   EXPECT_TRUE(norm.recovers());
   const auto each = [&](auto&& visit) {
     for (Eigen::Index n = 0; n < 8; ++n)
@@ -78,7 +78,7 @@ TEST(Recipes, FromOutput) {
 // Each forward has the mean 0 in each column of x, each row of columns, or each token: 6 u (2 |xhat|) of each y, by rule.hpp, with
 // |xhat| below sqrt(32).
 TEST(Recipes, Matrices) {
-#include "matrices.inl"
+#include "recipes/matrices.inl"
   const float bound = std::ldexp(32 * 6.0f * 2 * 6, -24);
   for (Eigen::Index c = 0; c < 10; ++c) {
     EXPECT_NEAR(y.col(c).sum(), 0, bound);
@@ -94,7 +94,7 @@ TEST(Recipes, Matrices) {
 // within 19 u S rstd and each dx within 10 u S rstd, where S of numbers up to `most` and |xhat| up to `far` is at most
 // 2 most + 2 far * 2 far most.
 TEST(Recipes, Penalty) {
-#include "penalty.inl"
+#include "recipes/penalty.inl"
   double by_dy = 0, penalty = 0, far = 0, allowed = 0;
   for (Eigen::Index i = 0; i < x.size(); ++i) far = std::max(far, std::abs(static_cast<double>(y.data()[i])));
   for (Eigen::Index i = 0; i < x.size(); ++i) {
@@ -111,7 +111,7 @@ TEST(Recipes, Penalty) {
 
 // The padding is zero, and what is valid has the mean 0: each y within 6 u (2 |xhat| + 0) as rule.hpp says, |xhat| below 8.
 TEST(Recipes, Lengths) {
-#include "lengths.inl"
+#include "recipes/lengths.inl"
   double sum = 0;
   for (Eigen::Index n = 0; n < 4; ++n)
     for (Eigen::Index l = 0; l < 100; ++l) {
@@ -124,7 +124,7 @@ TEST(Recipes, Lengths) {
 }
 
 TEST(Recipes, Ragged) {
-#include "ragged.inl"
+#include "recipes/ragged.inl"
   Eigen::Tensor<float, 1> row(5), alone(5);
   for (Eigen::Index i = 0; i < 5; ++i) row(i) = x(i);
   normkit::LayerNorm<float>(5).forward(row, alone);
@@ -133,7 +133,7 @@ TEST(Recipes, Ragged) {
 }
 
 TEST(Recipes, Checkpointing) {
-#include "checkpointing.inl"
+#include "recipes/checkpointing.inl"
   Eigen::Tensor<float, 2> first(16, 10);
   normkit::BatchNorm1d<float> once(10);
   once.forward(x, first);
@@ -146,7 +146,7 @@ TEST(Recipes, Checkpointing) {
 }
 
 TEST(Recipes, Rejected) {
-#include "rejected.inl"
+#include "recipes/rejected.inl"
   EXPECT_EQ(norm.num_batches_rejected(), 1);
   EXPECT_EQ(norm.num_batches_tracked(), 0);
   for (Eigen::Index c = 0; c < 10; ++c) EXPECT_EQ(norm.running_mean()(c), 0.0f);
@@ -154,14 +154,14 @@ TEST(Recipes, Rejected) {
 }
 
 TEST(Recipes, Frozen) {
-#include "frozen.inl"
+#include "recipes/frozen.inl"
   EXPECT_EQ(norm.num_batches_tracked(), 0);
   EXPECT_NE(norm.weight_grad()(0), 0.0f);
   EXPECT_EQ(dx(0, 0) > 0, dy(0, 0) > 0);  // dy times a positive constant
 }
 
 TEST(Recipes, MicroBatches) {
-#include "micro_batches.inl"
+#include "recipes/micro_batches.inl"
   Eigen::Tensor<float, 2> whole(21, 10), y(21, 10);
   for (Eigen::Index n = 0; n < 21; ++n)
     for (Eigen::Index c = 0; c < 10; ++c) whole(n, c) = n < 16 ? parts[0](n, c) : parts[1](n - 16, c);
@@ -175,7 +175,7 @@ TEST(Recipes, MicroBatches) {
 }
 
 TEST(Recipes, DataSet) {
-#include "data_set.inl"
+#include "recipes/data_set.inl"
   EXPECT_EQ(all.count(), 21);
   double sum = 0;
   for (const auto& file : files)
@@ -184,7 +184,7 @@ TEST(Recipes, DataSet) {
 }
 
 TEST(Recipes, Recalibrated) {
-#include "recalibrated.inl"
+#include "recipes/recalibrated.inl"
   EXPECT_FALSE(norm.is_training());
   EXPECT_EQ(norm.num_batches_tracked(), 5);
   double total = 0;
@@ -195,14 +195,14 @@ TEST(Recipes, Recalibrated) {
 }
 
 TEST(Recipes, Diagnosed) {
-#include "diagnosed.inl"
+#include "recipes/diagnosed.inl"
   EXPECT_EQ(found.dead, std::vector<Eigen::Index>{1});
   for (const double drift : found.std_drift) EXPECT_LT(drift, 1.0) << "numbers in [-1, 1] beside a running variance of 1";
 }
 
 #if __has_include(<nlohmann/json.hpp>)
 TEST(Recipes, Saving) {
-#include "saving.inl"
+#include "recipes/saving.inl"
   EXPECT_EQ(checkpoint.tensors.size(), 7u);
   EXPECT_EQ(checkpoint.tensors.at("head.weight").dtype, "BF16");
   EXPECT_EQ(file.tensors.size(), 5u);
@@ -211,7 +211,7 @@ TEST(Recipes, Saving) {
 #endif
 
 TEST(Recipes, Conventions) {
-#include "conventions.inl"
+#include "recipes/conventions.inl"
   EXPECT_EQ(of_keras.options().channel_axis, -1);
   EXPECT_EQ(of_keras.options().eps, 1e-3);
   EXPECT_EQ(*of_keras.options().momentum, 1 - 0.9);
@@ -219,7 +219,7 @@ TEST(Recipes, Conventions) {
 }
 
 TEST(Recipes, Folded) {
-#include "folded.inl"
+#include "recipes/folded.inl"
   // (0 - 1) / sqrt(1 + 1e-5), in double and rounded once; 0.1 is rounded too.
   EXPECT_NEAR(bias(5), -1 / std::sqrt(1 + 1e-5), std::ldexp(1.0, -24));
   EXPECT_NEAR(weight(5, 3, 1, 2), 0.1 / std::sqrt(1 + 1e-5), std::ldexp(1.0, -26));

@@ -1,8 +1,9 @@
-# A page in Chinese says what the English one does: the same code, and in each section the same numbers, links and names in code.
+# A page in Chinese says what the English one does: the same code, and in each paragraph, item of a list and row of a table the same
+# numbers, links and names in code.
 #   cmake -D sources=<normkit> -P translations.cmake
 cmake_minimum_required(VERSION 3.25)
 
-# The parts of a page between its headings, each a list of what no translation changes.
+# The headings, paragraphs, items and rows of a page, each a list of what no translation changes.
 function(read_page file result)
   file(READ "${file}" text)
   string(REPLACE ";" "<semicolon>" text "${text}")
@@ -13,11 +14,14 @@ function(read_page file result)
   set(codes)
   string(REGEX MATCHALL "\n```[a-z]*\n[^`]*\n```\n" codes "${text}")
   string(REGEX REPLACE "\n```[a-z]*\n[^`]*\n```\n" "\n<code>\n" text "${text}")
-  string(REGEX REPLACE "\n(#+) [^\n]*" ";\\1" sections "\n${text}")
+  string(REGEX REPLACE "\n(#+) [^\n]*\n" ";\\1\n;" sections "\n${text}") # their own words are translated
+  string(REGEX REPLACE "\n\n+" ";" sections "${sections}")
+  string(REGEX REPLACE "\n(- |[|])" ";\\1" sections "${sections}")
+  list(TRANSFORM sections STRIP)
   list(REMOVE_ITEM sections "")
   set(page)
   foreach(section IN LISTS sections)
-    string(REGEX REPLACE "^(#+).*$" "\\1" level "${section}")
+    string(REGEX MATCH "^#+" level "${section}")
     string(REGEX MATCHALL "`[^`]*`" names "${section}")
     string(REGEX REPLACE "`[^`]*`" "" section "${section}")
     # Links, but not those to a heading of the page itself.
@@ -43,7 +47,7 @@ foreach(translation IN LISTS translations)
   list(LENGTH english count)
   list(LENGTH chinese chinese_count)
   if(NOT count EQUAL chinese_count)
-    message(SEND_ERROR "${original} has ${count} sections and pieces of code, ${translation} ${chinese_count}")
+    message(SEND_ERROR "${original} has ${count} paragraphs and pieces of code, ${translation} ${chinese_count}")
     continue()
   endif()
   foreach(one other IN ZIP_LISTS english chinese)
@@ -51,5 +55,8 @@ foreach(translation IN LISTS translations)
       message(SEND_ERROR "${original} has\n${one}\nand ${translation}\n${other}")
     endif()
   endforeach()
-  message("${translation}: ${count} sections and pieces of code")
+  message("${translation}: ${count} paragraphs and pieces of code")
 endforeach()
+if(NOT translations)
+  message(FATAL_ERROR "no translation in ${sources}")
+endif()

@@ -178,7 +178,7 @@ TEST(StateNumbers, AreRoundedOnce) {
 }
 
 TEST(StateFiles, AreSavedAndLoaded) {
-  const auto path = std::filesystem::temp_directory_path() / "normkit_state_test.safetensors";
+  const std::filesystem::path path = "normkit_state_test.safetensors";  // where it is run: other builds have another
   normkit::BatchNorm<float> norm(3);
   Safetensors file;
   file.put("bn.", norm);
@@ -318,14 +318,14 @@ TEST(StateErrors, DamagedFiles) {
 /// Runs Python, NORMKIT_PYTHON or python3, quietly. Returns whether all went well.
 bool python(const std::string& arguments, const std::string& more = "") {
   const char* const given = std::getenv("NORMKIT_PYTHON");
-  return std::system(((given ? given : "python3") + (" " + arguments) + more).c_str()) == 0;
+  return std::system(("'" + std::string(given ? given : "python3") + "' " + arguments + more).c_str()) == 0;
 }
 
 // What other_side.py reads and writes: eighths above a quarter, then twice that.
 TEST(Python, ReadsWhatIsWrittenAndWritesWhatIsRead) {
   if (!python("-c 'import safetensors.numpy, ml_dtypes'", " 2>/dev/null"))
     GTEST_SKIP() << "no safetensors (pip install safetensors numpy ml_dtypes)";
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / "normkit_state_python";
+  const std::filesystem::path folder = "normkit_state_python";  // where it is run: other builds have another
   std::filesystem::create_directories(folder);
   const std::string written = (folder / "written.safetensors").string(),
                     to_read = (folder / "to_read.safetensors").string();

@@ -6,7 +6,7 @@
 #include <normkit/safetensors.hpp>
 
 int main() {
-  const auto path = std::filesystem::temp_directory_path() / "normkit_consumer.safetensors";
+  const std::filesystem::path path = "normkit_consumer.safetensors";  // where it is run
   normkit::LayerNorm<float> written(3), read(3);
   written.parameters()[0].value.setConstant(0.5f);
   normkit::Safetensors file;
