@@ -59,10 +59,10 @@ constexpr std::array<Ends, 4> all_ends{{{true, true}, {false, false}, {true, fal
 template <class C>
 class GuardedMemory : public ::testing::Test {
  protected:
-  using S = typename C::Scalar;
-  using T = normkit::detail::Arithmetic<normkit::detail::StoredOf<Eigen::Tensor<S, 1>>>;
+  using Scalar = typename C::Scalar;
+  using Parameter = normkit::detail::Arithmetic<normkit::detail::StoredOf<Eigen::Tensor<Scalar, 1>>>;
   template <int Rank>
-  using Tensor = Eigen::Tensor<S, Rank, C::layout>;
+  using Tensor = Eigen::Tensor<Scalar, Rank, C::layout>;
   template <int Rank>
   using Map = Eigen::TensorMap<Tensor<Rank>>;
 
@@ -70,8 +70,8 @@ class GuardedMemory : public ::testing::Test {
 
   template <int Rank>
   Map<Rank> map(std::size_t room, const Tensor<Rank>& like, bool at_end) {
-    const auto bytes = static_cast<std::size_t>(like.size()) * sizeof(S);
-    Map<Rank> made(reinterpret_cast<S*>(rooms_.at(room).place(bytes, at_end)), like.dimensions());
+    const auto bytes = static_cast<std::size_t>(like.size()) * sizeof(Scalar);
+    Map<Rank> made(reinterpret_cast<Scalar*>(rooms_.at(room).place(bytes, at_end)), like.dimensions());
     std::copy_n(like.data(), like.size(), made.data());
     return made;
   }
@@ -83,7 +83,7 @@ class GuardedMemory : public ::testing::Test {
     set_parameters(norm, 3);
     const auto x = random<Tensor<Rank>>(extents, 1, 0.5, 2), dy = random<Tensor<Rank>>(extents, 2),
                other = random<Tensor<Rank>>(extents, 4);
-    const auto blank = constant<Tensor<Rank>>(extents, S(-77));
+    const auto blank = constant<Tensor<Rank>>(extents, Scalar(-77));
     for (const Ends ends : all_ends) {
       const auto in = [&](std::size_t room, const Tensor<Rank>& like) { return map<Rank>(room, like, ends.inputs); };
       const auto out = [&](std::size_t room) { return map<Rank>(room, blank, ends.outputs); };
@@ -152,7 +152,7 @@ class GuardedMemory : public ::testing::Test {
     for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512}) {
       if (normkit::max_isa(isa) != isa) continue;
       SCOPED_TRACE(::testing::Message() << "instruction set " << static_cast<int>(isa));
-      constexpr Index most = 4 * 64 / static_cast<Index>(sizeof(S)) + 3;
+      constexpr Index most = 4 * 64 / static_cast<Index>(sizeof(Scalar)) + 3;
       for (Index length = least; length <= most && !::testing::Test::HasFatalFailure(); ++length) f(length);
     }
   }
@@ -167,7 +167,7 @@ using Memories =
 TYPED_TEST_SUITE(GuardedMemory, Memories, ConfigName);
 
 TYPED_TEST(GuardedMemory, OfChannelsFirst) {
-  using T = typename TestFixture::T;
+  using T = typename TestFixture::Parameter;
   this->each_length(0, [&](Index length) {
     this->template check<3>(BatchNorm<T>(2), {3, 2, length});
     if (length > 1) this->template check<3>(InstanceNorm<T>(2, {.affine = true}), {2, 2, length});
@@ -176,7 +176,7 @@ TYPED_TEST(GuardedMemory, OfChannelsFirst) {
 }
 
 TYPED_TEST(GuardedMemory, OfChannelsLast) {
-  using T = typename TestFixture::T;
+  using T = typename TestFixture::Parameter;
   this->each_length(1, [&](Index length) {
     this->template check<2>(BatchNorm<T>(length), {5, length});
     this->template check<3>(BatchNorm<T>(length, {.channel_axis = -1}), {2, 3, length});
@@ -185,7 +185,7 @@ TYPED_TEST(GuardedMemory, OfChannelsLast) {
 }
 
 TYPED_TEST(GuardedMemory, OfRows) {
-  using T = typename TestFixture::T;
+  using T = typename TestFixture::Parameter;
   this->each_length(1, [&](Index length) {
     this->template check<2>(LayerNorm<T>(length), {5, length});
     this->template check<2>(RMSNorm<T>(length, {.zero_centred = true}), {5, length});
@@ -194,7 +194,7 @@ TYPED_TEST(GuardedMemory, OfRows) {
 }
 
 TYPED_TEST(GuardedMemory, OfColumns) {
-  using T = typename TestFixture::T;
+  using T = typename TestFixture::Parameter;
   this->each_length(1, [&](Index length) {
     this->template check<3>(LayerNorm<T>(3, {.axis = 1}), {2, 3, length});
     this->template check<3>(LayerNorm<T>(length, {.axis = 1}), {2, length, 3});
@@ -203,7 +203,7 @@ TYPED_TEST(GuardedMemory, OfColumns) {
 
 // What is packed, and rows one after the other: the tensors, and the lengths and offsets that go with them.
 TYPED_TEST(GuardedMemory, OfVariableLengths) {
-  using T = typename TestFixture::T;
+  using T = typename TestFixture::Parameter;
   this->each_length(1, [&](Index length) {
     for (const Ends ends : all_ends) {
       using Volume = typename TestFixture::template Tensor<3>;
@@ -241,7 +241,7 @@ TYPED_TEST(GuardedMemory, OfVariableLengths) {
 
 // The plain pointers: parameters, statistics and gradients as well.
 TYPED_TEST(GuardedMemory, OfTheCore) {
-  using S = typename TestFixture::S;
+  using S = typename TestFixture::Scalar;
   if constexpr (normkit::detail::Scalar<S>) {
     this->each_length(1, [&](Index length) {
       for (const Ends ends : all_ends) {
