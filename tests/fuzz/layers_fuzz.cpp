@@ -1,4 +1,5 @@
-// A step of any layer on any shape, layout, device and data, against the oracle by the rule.
+// A step of any layer on any shape, layout, device and data, against the oracle. A fuzzer finds data whose roundings all go one way, such as one
+// number far greater than the rest, where a sum is not the 3 roundings of the rule but as many as docs/numerics.md counts at worst.
 #include <normkit/normkit.hpp>
 
 #include <algorithm>
@@ -13,6 +14,9 @@ namespace {
 using namespace support;
 using Eigen::Index;
 using fuzz::Input;
+
+/// The longest chain of additions, and the depth of the tree behind it; dx has two such sums.
+constexpr int at_worst = 2 * (20 + 5);
 
 /// Bell-shaped numbers about a mean, some of which are replaced by what is rare.
 template <class Tensor>
@@ -46,13 +50,14 @@ void step(Norm norm, Device& device, const Tensor& x, const Tensor& dy, const Gr
     fuzz::require(keeps, what);
   };
   const auto expected = expected_y(reals(x), g, m, eps_of(norm), affine_of(norm), statistics);
-  judge(keeps_rule(values(y), expected, roundings::y), "y by the rule");
+  judge(keeps_rule(values(y), expected, roundings::y + at_worst), "y within the bound");
   const auto gradients = expected_gradients(reals(x), reals(dy), g, m, eps_of(norm), affine_of(norm), statistics);
-  judge(keeps_rule(values(dx), gradients.dx, roundings::dx), "dx by the rule");
+  judge(keeps_rule(values(dx), gradients.dx, roundings::dx + at_worst), "dx within the bound");
   if (norm.weight().size() > 0)
-    judge(keeps_rule(values(norm.weight_grad()), gradients.dweight, roundings::dweight), "dweight by the rule");
+    judge(keeps_rule(values(norm.weight_grad()), gradients.dweight, roundings::dweight + at_worst),
+          "dweight within the bound");
   if (norm.bias().size() > 0)
-    judge(keeps_rule(values(norm.bias_grad()), gradients.dbias, roundings::dbias), "dbias by the rule");
+    judge(keeps_rule(values(norm.bias_grad()), gradients.dbias, roundings::dbias + at_worst), "dbias within the bound");
   norm.eval();
   norm.forward(device, x, y);
   norm.infer(x, inferred);

@@ -114,14 +114,14 @@ class Pair {
     const Bytes before = running(), parameters = bytes_of(norm_.weight());
     Volume y = x_;
     in_place ? norm_.forward(x_, x_) : norm_.forward(x_, y);
-    require((running() != before) == (model_.moves() && !model_.gathers && momentum_is_not_zero()),
-            "running statistics that move, or not");
+    // A batch like all before it moves nothing either.
+    if (!model_.moves() || model_.gathers || norm_.options().momentum == std::optional<double>(0.0))
+      require(running() == before, "running statistics that do not move");
     require(bytes_of(norm_.weight()) == parameters, "weight as it was");
     if (model_.moves()) model_.gathers ? ++model_.gathered : ++model_.batches;
     model_.saved = shape;
     model_.in_place = in_place;
   }
-  bool momentum_is_not_zero() const { return norm_.options().momentum != std::optional<double>(0.0); }
 
   void backward(Input& input) {
     const Extents shape = input.choose(8) == 0 ? extents(input) : extents_of(x_);

@@ -250,6 +250,48 @@ TEST(InsideAPool, AllWorkersMayEvaluateExpressionsAtOnce) {
   for (const Large& result : results) EXPECT_TRUE(same_bits(result, expected));
 }
 
+TEST(ManyThreads, InferByOneLayer) {
+  const auto x = random<Large>({8, 24, 130}, 1);
+  const BatchNorm<float> channels(24);
+  const LayerNorm<float> tokens(130);
+  Large by_channel = x, by_token = x;
+  channels.infer(x, by_channel);
+  tokens.infer(x, by_token);
+  std::vector<Large> channel_results(8, Large(8, 24, 130)), token_results = channel_results;
+  std::vector<std::thread> callers;
+  for (std::size_t i = 0; i < channel_results.size(); ++i)
+    callers.emplace_back([&, i] {
+      for (int repeat = 0; repeat < 20; ++repeat) {
+        channels.infer(x, channel_results[i]);
+        tokens.infer(x, token_results[i]);
+      }
+    });
+  for (std::thread& caller : callers) caller.join();
+  for (const Large& result : channel_results) EXPECT_TRUE(same_bits(result, by_channel));
+  for (const Large& result : token_results) EXPECT_TRUE(same_bits(result, by_token));
+}
+
+TEST(OnAPool, DifferentLayersOfDifferentCallers) {
+  const auto x = random<Large>({8, 24, 1030}, 1), dy = random<Large>({8, 24, 1030}, 2);
+  Large y = x, dx = x;
+  BatchNorm<float> alone(24);
+  alone.forward(x, y);
+  alone.backward(x, dy, dx);
+  Eigen::ThreadPool pool(3);
+  Eigen::ThreadPoolDevice device(&pool, 3);
+  std::vector<Large> forward(4, x), backward(4, x);
+  std::vector<std::thread> callers;
+  for (std::size_t i = 0; i < forward.size(); ++i)
+    callers.emplace_back([&, i] {
+      BatchNorm<float> norm(24);
+      norm.forward(device, x, forward[i]);
+      norm.backward(device, x, dy, backward[i]);
+    });
+  for (std::thread& caller : callers) caller.join();
+  for (const Large& result : forward) EXPECT_TRUE(same_bits(result, y));
+  for (const Large& result : backward) EXPECT_TRUE(same_bits(result, dx));
+}
+
 TEST(OnAPool, TwoCallersMayShareIt) {
   const auto x = random<Large>({8, 24, 1030}, 1);
   LayerNorm<float> norm(1030);
