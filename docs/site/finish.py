@@ -67,7 +67,7 @@ def sections(text):
 
 def navigation(groups, here, parts):
     inside = "".join(f'<li><a href="#{anchor}">{heading}</a></li>' for heading, anchor in parts)
-    out = ['<nav><details open><summary>Contents</summary>', '<input id="search" type="search" placeholder="Search" '
+    out = ['<nav><details open><summary>Contents</summary>', '<input id="search" type="search" placeholder="Search names and headings" '
            'aria-label="Search"/><ul id="found"></ul>']
     for title, entries in groups.items():
         out.append(f"<h2>{title}</h2><ul>")

@@ -116,6 +116,8 @@ class Writer:
             has_own = item.doc or item.comment
             if not has_own and re.search(r"(\w+)\((const \1&|\1&& \w+)\)|operator=\(|^~", item.head):
                 continue  # copied, moved and destroyed as one expects
+            if item.name in ("takes", "is_device"):
+                continue  # what calls are constrained by
             if item.kind == "function" and item.name in documented and not has_own:
                 documented[item.name].append(item)
                 continue

@@ -49,7 +49,10 @@ def slugs(lines):
 class Page:
     def __init__(self, path, sources):
         self.path, self.sources = path, sources
-        self.lines = path.read_text().splitlines()
+        text = path.read_text()
+        if path.stem.endswith("zh-CN"):  # a line that is broken between Chinese words has no space there
+            text = re.sub(r"(?<=[\u3000-\u9fff\uff00-\uffef])\n *(?=[^\s\-|#`<])", "", text)
+        self.lines = text.splitlines()
 
     def text(self):
         out, fence, anchors = [], None, slugs(self.lines)

@@ -9,6 +9,10 @@ search.addEventListener("input", () => {
   const fits = ([name]) => name.toLowerCase().includes(wanted);
   const begins = ([name]) => name.toLowerCase().split("::").pop().startsWith(wanted) ? 0 : 1;
   const hits = wanted ? names.filter(fits).sort((a, b) => begins(a) - begins(b)).slice(0, 30) : [];
+  if (wanted && !hits.length) {
+    found.textContent = `No name or heading has "${search.value.trim()}".`;
+    return;
+  }
   found.replaceChildren(...hits.map(([name, target]) => {
     const item = document.createElement("li"), link = document.createElement("a");
     link.textContent = name;

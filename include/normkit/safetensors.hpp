@@ -160,6 +160,10 @@ class Safetensors {
         norm.set_num_batches_tracked(
             std::bit_cast<std::int64_t>(detail::safetensors::load_bits<std::uint64_t>(counter->bytes.data())));
       }
+    if constexpr (!requires { norm.running_mean(); })
+      for (const std::string* name : {&names.running_mean, &names.running_var, &names.num_batches_tracked})
+        if (const auto [full, tensor] = find(prefix, *name); tensor)
+          throw format_error("expected no " + full + " for a layer without running statistics, got one");
     for (const auto& [values, into] : loaded) std::copy_n(values.data(), values.size(), into->data());
   }
 

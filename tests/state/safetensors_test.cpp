@@ -315,6 +315,22 @@ TEST(StateErrors, DamagedFiles) {
   EXPECT_GE(read, 4 * 12 * 5) << "what is in the numbers alone is no error";
 }
 
+TEST(StateErrors, StateOfAnotherKindOfLayer) {
+  Safetensors file;
+  file.put("bn.", normkit::BatchNorm<float>(3));
+  normkit::LayerNorm<float> rows(3);
+  normkit::GroupNorm<float> groups(1, 3);
+  rows.weight().setConstant(7);
+  const Bytes before = state_of(rows);
+  expect_error<normkit::format_error>([&] { file.get("bn.", rows); },
+                                      {"expected no bn.running_mean", "without running statistics"});
+  EXPECT_EQ(state_of(rows), before);
+  expect_error<normkit::format_error>([&] { file.get("bn.", groups); }, {"bn.running_mean"});
+  file.put("ln.", rows);
+  normkit::BatchNorm<float> norm(3);
+  expect_error<normkit::format_error>([&] { file.get("ln.", norm); }, {"expected a tensor ln.running_mean"});
+}
+
 /// Runs Python, NORMKIT_PYTHON or python3, quietly. Returns whether all went well.
 bool python(const std::string& arguments, const std::string& more = "") {
   const char* const given = std::getenv("NORMKIT_PYTHON");
