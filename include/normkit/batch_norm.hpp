@@ -54,9 +54,9 @@ class BatchNorm
 
   /// Copies have all of the state. An assignment that fails for want of memory changes nothing.
   BatchNorm(const BatchNorm&) = default;
-  BatchNorm(BatchNorm&&) = default;
+  BatchNorm(BatchNorm&&) noexcept = default;
   BatchNorm& operator=(const BatchNorm& other) { return *this = BatchNorm(other); }
-  BatchNorm& operator=(BatchNorm&&) = default;
+  BatchNorm& operator=(BatchNorm&&) noexcept = default;
 
  private:
   static constexpr std::string_view names[] = {"BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d"};

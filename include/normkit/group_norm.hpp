@@ -41,9 +41,9 @@ class GroupNorm : public detail::Layer<GroupNorm<T>, T, 1, Eigen::ColMajor> {
 
   /// Copies have all of the state. An assignment that fails for want of memory changes nothing.
   GroupNorm(const GroupNorm&) = default;
-  GroupNorm(GroupNorm&&) = default;
+  GroupNorm(GroupNorm&&) noexcept = default;
   GroupNorm& operator=(const GroupNorm& other) { return *this = GroupNorm(other); }
-  GroupNorm& operator=(GroupNorm&&) = default;
+  GroupNorm& operator=(GroupNorm&&) noexcept = default;
 
   Index num_groups() const noexcept { return num_groups_; }              // as given
   Index num_channels() const noexcept { return num_channels_; }          // as given

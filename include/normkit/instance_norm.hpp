@@ -39,9 +39,9 @@ class InstanceNorm : public detail::ChannelNorm<InstanceNorm<T, Ranks>, T, Insta
 
   /// Copies have all of the state. An assignment that fails for want of memory changes nothing.
   InstanceNorm(const InstanceNorm&) = default;
-  InstanceNorm(InstanceNorm&&) = default;
+  InstanceNorm(InstanceNorm&&) noexcept = default;
   InstanceNorm& operator=(const InstanceNorm& other) { return *this = InstanceNorm(other); }
-  InstanceNorm& operator=(InstanceNorm&&) = default;
+  InstanceNorm& operator=(InstanceNorm&&) noexcept = default;
 
  private:
   static constexpr std::string_view names[] = {"InstanceNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"};

@@ -48,9 +48,9 @@ class LayerNorm
 
   /// Copies have all of the state. An assignment that fails for want of memory changes nothing.
   LayerNorm(const LayerNorm&) = default;
-  LayerNorm(LayerNorm&&) = default;
+  LayerNorm(LayerNorm&&) noexcept = default;
   LayerNorm& operator=(const LayerNorm& other) { return *this = LayerNorm(other); }
-  LayerNorm& operator=(LayerNorm&&) = default;
+  LayerNorm& operator=(LayerNorm&&) noexcept = default;
 
   const LayerNormOptions& options() const noexcept { return options_; }  // as given
 

@@ -51,9 +51,9 @@ class RMSNorm
 
   /// Copies have all of the state. An assignment that fails for want of memory changes nothing.
   RMSNorm(const RMSNorm&) = default;
-  RMSNorm(RMSNorm&&) = default;
+  RMSNorm(RMSNorm&&) noexcept = default;
   RMSNorm& operator=(const RMSNorm& other) { return *this = RMSNorm(other); }
-  RMSNorm& operator=(RMSNorm&&) = default;
+  RMSNorm& operator=(RMSNorm&&) noexcept = default;
 
   const RMSNormOptions& options() const noexcept { return options_; }  // as given
 
