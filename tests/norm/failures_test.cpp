@@ -5,11 +5,11 @@
 
 #include <cstdint>
 #include <new>
-#include <stdexcept>
 
 #include "support/allocations.hpp"
 #include "support/configs.hpp"
 #include "support/judge.hpp"
+#include "support/refusing_pool.hpp"
 #include "support/snapshot.hpp"
 
 #if !defined(NORMKIT_TESTS_SANITIZED) && defined(__GLIBC__)
@@ -202,23 +202,6 @@ TEST_F(Failures, InCopies) {
   assigned(InstanceNorm<float>(6, {.affine = true, .track_running_stats = true}));
   EXPECT_GT(failures_, 0);
 }
-
-/// Takes so many closures, each run at once, and then refuses: by an exception, or for want of memory.
-template <class Error>
-class RefusingPool : public Eigen::ThreadPoolInterface {
- public:
-  explicit RefusingPool(int accepted) : accepted_(accepted) {}
-  void Schedule(std::function<void()> closure) override {
-    if (accepted_-- <= 0) throw Error();
-    closure();
-  }
-  int NumThreads() const override { return 4; }
-  int CurrentThreadId() const override { return -1; }
-
- private:
-  int accepted_;
-};
-struct Full : std::exception {};
 
 template <class Error>
 void a_pool_that_refuses_costs_speed_alone() {

@@ -5,11 +5,12 @@
 #include <atomic>
 #include <memory>
 #include <normkit/detail/plan/executor.hpp>
-#include <stdexcept>
 #include <thread>
 #include <vector>
 
 #include <unsupported/Eigen/CXX11/Tensor>
+
+#include "support/refusing_pool.hpp"
 
 namespace {
 
@@ -33,21 +34,6 @@ class Tally {
   }
 
   mutable std::vector<std::atomic<int>> counts_;
-};
-
-/// A pool that refuses every closure, by an exception or after the first few.
-class RefusingPool : public Eigen::ThreadPoolInterface {
- public:
-  explicit RefusingPool(int accepted) : accepted_(accepted) {}
-  void Schedule(std::function<void()> closure) override {
-    if (accepted_-- <= 0) throw std::runtime_error("full");
-    closure();
-  }
-  int NumThreads() const override { return 4; }
-  int CurrentThreadId() const override { return -1; }
-
- private:
-  int accepted_;
 };
 
 TEST(Executor, AloneRunsTasksInOrder) {
@@ -94,7 +80,7 @@ TEST(Executor, RunsInPlaceInsideAWorkerOfThePool) {
 
 TEST(Executor, APoolThatRefusesCostsSpeedNotTheResult) {
   for (const int accepted : {0, 1}) {
-    RefusingPool pool(accepted);
+    support::RefusingPool<> pool(accepted);
     const Eigen::ThreadPoolDevice device(&pool, 4);
     const Tally tally(100);
     const Executor execute(device);
