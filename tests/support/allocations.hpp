@@ -1,4 +1,5 @@
-// Counts what a test allocates on the heap, in every thread, and lets one of these allocations fail. To be included in one translation unit of a program.
+// Counts what a test allocates on the heap, in every thread, and what of it is not freed, and lets one of these allocations fail. To be
+// included in one translation unit of a program.
 //
 // With glibc the program's own malloc stands before the library's and counts; Eigen does not use operator new, so that
 // counting operator new would see nothing. A sanitizer's malloc is left in its place, and reports through its hook.
@@ -21,6 +22,9 @@
 namespace support {
 
 inline std::atomic<long> allocation_count{0};
+
+/// Bytes that are allocated and not freed; always 0 with a sanitizer, which looks for leaks itself.
+inline std::atomic<long> live_bytes{0};
 
 /// How many allocations from now on there is memory for; below 0, for all.
 inline std::atomic<long> allocations_left{-1};
@@ -52,22 +56,48 @@ inline const int allocation_hook = __sanitizer_install_malloc_and_free_hooks(
 }  // namespace support
 
 #elif defined(__GLIBC__)
+#include <malloc.h>
 
 extern "C" {
 void* __libc_malloc(std::size_t);
 void* __libc_calloc(std::size_t, std::size_t);
 void* __libc_realloc(void*, std::size_t);
 void* __libc_memalign(std::size_t, std::size_t);
+void __libc_free(void*);
+}
 
-void* malloc(std::size_t bytes) { return support::allocation_succeeds() ? __libc_malloc(bytes) : nullptr; }
+namespace support {
+
+inline void* live(void* memory) {
+  live_bytes.fetch_add(static_cast<long>(malloc_usable_size(memory)), std::memory_order_relaxed);
+  return memory;
+}
+inline void dead(void* memory) {
+  live_bytes.fetch_sub(static_cast<long>(malloc_usable_size(memory)), std::memory_order_relaxed);
+}
+
+}  // namespace support
+
+extern "C" {
+void* malloc(std::size_t bytes) {
+  return support::allocation_succeeds() ? support::live(__libc_malloc(bytes)) : nullptr;
+}
 void* calloc(std::size_t count, std::size_t bytes) {
-  return support::allocation_succeeds() ? __libc_calloc(count, bytes) : nullptr;
+  return support::allocation_succeeds() ? support::live(__libc_calloc(count, bytes)) : nullptr;
 }
 void* realloc(void* old, std::size_t bytes) {
-  return support::allocation_succeeds() ? __libc_realloc(old, bytes) : nullptr;
+  if (!support::allocation_succeeds()) return nullptr;
+  support::dead(old);
+  void* const memory = __libc_realloc(old, bytes);
+  support::live(memory || bytes == 0 ? memory : old);
+  return memory;
 }
 void* memalign(std::size_t alignment, std::size_t bytes) {
-  return support::allocation_succeeds() ? __libc_memalign(alignment, bytes) : nullptr;
+  return support::allocation_succeeds() ? support::live(__libc_memalign(alignment, bytes)) : nullptr;
+}
+void free(void* memory) {
+  support::dead(memory);
+  __libc_free(memory);
 }
 void* aligned_alloc(std::size_t alignment, std::size_t bytes) { return memalign(alignment, bytes); }
 int posix_memalign(void** result, std::size_t alignment, std::size_t bytes) {
