@@ -26,3 +26,11 @@ if(NORMKIT_SANITIZE)
   target_compile_options(normkit_developer INTERFACE ${sanitize})
   target_link_options(normkit_developer INTERFACE ${sanitize})
 endif()
+
+# A program that takes its kernels from those of the tests where they are built: each alone would compile them for a minute.
+function(normkit_use_instances program)
+  if(TARGET normkit_instances)
+    target_link_libraries(${program} PRIVATE normkit_instances)
+    target_compile_definitions(${program} PRIVATE EIGEN_USE_THREADS= NORMKIT_EXTERN_TEMPLATES=)
+  endif()
+endfunction()
