@@ -72,12 +72,10 @@ struct RunningStats {
 
 namespace detail {
 
-/// Whether those of a batch may move them: without NaN and infinity in it every mean is a number, and so is every rstd.
+/// Whether those of a batch may move them: a mean is a number where there is no NaN and no infinity in it, and only there.
 template <Scalar T>
 bool is_finite(const Statistics<T>& statistics, Index count) noexcept {
-  bool finite = true;
-  for (Index s = 0; s < count; ++s) finite &= std::isfinite(statistics.mean[s]) && std::isfinite(statistics.rstd[s]);
-  return finite;
+  return std::all_of(statistics.mean, statistics.mean + count, [](T mean) { return std::isfinite(mean); });
 }
 
 }  // namespace detail

@@ -3,6 +3,7 @@
 #include <normkit/mpi.hpp>
 #include <normkit/normkit.hpp>
 
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -118,14 +119,33 @@ TEST(AcrossProcessesState, AnErrorOfMpiIsTyped) {
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_ARE_FATAL);
 }
 
+TEST(AcrossProcessesState, AMessageOfTwoGigabytesIsRefused) {
+  const std::byte first{};  // no more of it is read
+  MpiCommunicator ranks;
+  expect_error<normkit::argument_error>([&] { ranks.all_gather({&first, std::size_t{1} << 31}); }, {"2147483648"});
+}
+
+/// Before MPI_Init and after MPI_Finalize.
+bool is_refused() {
+  try {
+    MpiCommunicator ranks;
+  } catch (const normkit::state_error&) {
+    return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   int level = 0;
+  const bool before = is_refused();
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
   ::testing::InitGoogleTest(&argc, argv);
   int failed = level < MPI_THREAD_FUNNELED || RUN_ALL_TESTS() ? 1 : 0;
   MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
+  std::optional<MpiCommunicator> left(std::in_place);  // what is not gone before MPI_Finalize does no more
   MPI_Finalize();
-  return failed;
+  left.reset();
+  return before && is_refused() ? failed : 1;
 }

@@ -173,7 +173,8 @@ TEST(AcrossRanksState, OwnPartsOfGradientsAddUpToTheWhole) {
     all.forward(communicator, x, y);
     all.backward(communicator, x, dy, dx);
     own.forward(communicator, x, y);
-    own.backward(communicator, x, dy, other_dx, {.own_part = true});
+    Eigen::TensorMap<Rank::Images> into(other_dx.size() > 0 ? other_dx.data() : r.dx.data(), other_dx.dimensions());
+    own.backward(communicator, x, dy, into, {.own_part = true});
     EXPECT_TRUE(same_bits(dx, other_dx));
   });
   for (Index c = 0; c < 3; ++c) {
@@ -522,6 +523,23 @@ TEST(AcrossRanksErrors, ForwardAndBackwardAreBothWithACommunicatorOrNeither) {
     r.norm.forward(communicator, r.x, r.x);
     expect_error<normkit::state_error>([&] { r.norm.backward(communicator, r.x, r.dy, r.dx); }, {"in place"});
   });
+}
+
+TEST(AcrossRanksErrors, OtherRanksInBackwardThanInForward) {
+  struct Alone {
+    std::span<const std::byte> all_gather(std::span<const std::byte> own) { return own; }
+  };
+  ThreadRanks(2).run([](int, auto& communicator) {
+    Rank r;
+    r.norm.forward(communicator, r.x, r.y);
+    Alone alone;
+    const Rank before = r;
+    expect_error<normkit::state_error>([&] { r.norm.backward(alone, r.x, r.dy, r.dx); },
+                                       {"a batch of", "values per channel"});
+    expect_untouched(r, before);
+  });
+  const std::byte own[3]{};
+  EXPECT_EQ(normkit::single_process.all_gather(own).size(), 3u);
 }
 
 TEST(AcrossRanksErrors, ACommunicatorThatLosesBytes) {

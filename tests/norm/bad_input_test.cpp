@@ -255,6 +255,12 @@ TEST_F(BatchNormCalls, ParametersOfAnotherSize) {
   rejects<shape_error>([&] { norm_.infer(x_, y_); }, {"5", "weight", "4"});
   rejects<shape_error>([&] { norm_.backward(x_, dy_, dx_); }, {"5", "weight", "4"});
   norm_.weight() = weight;
+  BatchNorm<float> unbiased(5, {.bias = false});
+  unbiased.bias().resize(5);
+  EXPECT_NO_THROW(unbiased.forward(x_, y_));
+  unbiased.bias().resize(4);
+  expect_error<shape_error>([&] { unbiased.forward(x_, y_); }, {"5", "bias", "4"});
+  norm_.forward(x_, y_);
   norm_.running_var().resize(7);
   norm_.running_var().setConstant(1);
   rejects<shape_error>([&] { norm_.forward(x_, y_); }, {"5", "running_var", "7"});

@@ -181,6 +181,19 @@ TYPED_TEST(MomentsOf, AnySetOfAxes) {
   expect_reduced(x, normkit::moments(where.device, x, {-1, -4}), {true, false, false, true});
 }
 
+TYPED_TEST(MomentsOf, EnoughForThreadsAndNothing) {
+  using Tensor = typename TypeParam::template Tensor<4>;
+  typename TypeParam::Device where;
+  const auto x = random<Tensor>({3, 4, 90, 70}, 1, 2);
+  expect_reduced(x, normkit::moments(where.device, x, {0, 2, 3}), {true, false, true, true});
+  const Tensor none(2, 3, 0, 4);
+  const auto of_none = normkit::moments(where.device, none, {2});
+  ASSERT_EQ(of_none.mean.size(), 24);
+  for (Eigen::Index i = 0; i < 24; ++i)
+    EXPECT_TRUE(std::isnan(of_none.mean.data()[i]) && std::isnan(of_none.var.data()[i]));
+  EXPECT_EQ(normkit::moments(where.device, none, {0}).mean.size(), 0);
+}
+
 TYPED_TEST(MomentsOf, AxesThatAlternate) {
   typename TypeParam::Device where;
   const auto x = random<typename TypeParam::template Tensor<4>>({3, 4, 5, 7}, 1, 2);

@@ -126,6 +126,7 @@ TYPED_TEST(Fold, RefusesWhatDoesNotFitAndChangesNothing) {
   auto folded_b = b;
   EXPECT_THROW(normkit::fold_before(norm, folded, 1, folded_b), normkit::shape_error);
   EXPECT_THROW(normkit::fold_before(norm, folded, 2, folded_b), normkit::argument_error);
+  EXPECT_THROW(normkit::fold_before(norm, folded, -3, folded_b), normkit::argument_error);
   EXPECT_THROW(normkit::fold_after(norm, folded, 0, 0, folded_b), normkit::argument_error);
   EXPECT_THROW(normkit::fold_after(norm, folded, 0, 1, folded_b), normkit::shape_error) << "5 outputs, 3 biases";
   EXPECT_THROW(normkit::fold_before(BatchNorm<typename TestFixture::Scalar>(3, {.track_running_stats = false}), folded,
@@ -159,6 +160,14 @@ TYPED_TEST(Fold, OfANormWithoutParametersAndOfNegativeAxes) {
   normkit::fold_after(full, other, 1, 0, other_b);
   EXPECT_TRUE(same_bits(one, other) && same_bits(one_b, other_b));
   EXPECT_FALSE(same_bits(one, w));
+  for (BatchNorm<Number> half : {BatchNorm<Number>(3, {.weight = false}), BatchNorm<Number>(3, {.bias = false})}) {
+    half.running_mean() = bare.running_mean();
+    half.running_var() = bare.running_var();
+    auto folded = w;
+    auto folded_b = b;
+    normkit::fold_after(half, folded, 1, 0, folded_b);
+    EXPECT_TRUE(same_bits(folded, other) && same_bits(folded_b, other_b)) << half;
+  }
 }
 
 TYPED_TEST(Fold, AChannelWithoutVarianceAndEpsGivesItsBias) {

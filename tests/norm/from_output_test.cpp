@@ -203,6 +203,15 @@ TYPED_TEST(Recovery, IsNotOfParametersOfAnotherSize) {
   norm.bias().resize(1);
   norm.bias().setZero();
   EXPECT_FALSE(norm.recovers());
+  norm.weight().resize(2);
+  norm.weight().setConstant(1);
+  EXPECT_FALSE(norm.recovers()) << "a weight and a bias of different sizes";
+  BatchNorm<TypeParam> biased(3, {.weight = false});
+  biased.bias().resize(1);
+  biased.bias().setZero();
+  EXPECT_FALSE(biased.recovers());
+  auto wide = this->after(random<typename TestFixture::Tensor>({8, 2}, 1));
+  EXPECT_TRUE(BatchNorm<TypeParam>(1).recovers(wide.saved())) << "statistics of more channels; backward refuses them";
 }
 
 TYPED_TEST(Recovery, OfABatchWithNaNIsNaN) {

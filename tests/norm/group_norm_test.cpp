@@ -83,6 +83,10 @@ TYPED_TEST(GroupNormOracle, GroupsThatNoTileHolds) {
   this->template check_groups<3>({1100, 3, 4}, -1, 2);
 }
 
+TYPED_TEST(GroupNormOracle, ChannelsLastOfGroupsThatNoTileHolds) {
+  this->template check_groups<3>({2, 3, 2400}, -1, 2);
+}
+
 TYPED_TEST(GroupNormOracle, LargeEnoughForThreads) {
   this->template check_groups<4>({4, 32, 40, 41}, 1, 8);
   this->template check_groups<4>({4, 40, 41, 32}, -1, 8);
@@ -109,6 +113,7 @@ TYPED_TEST(GroupNormOracle, HardData) {
     InstanceNorm<T> instance(6, {.eps = eps, .affine = true});
     set_parameters(instance, 3);
     this->check(instance, x, 1, 6);
+    this->check(GroupNorm<T>(2, 6, {.eps = eps, .affine = false}), x, 1, 2);
   };
   const double far = std::is_same_v<T, float> ? 1e18 : 1e150;
   const Extents extents{3, 6, 50};
@@ -256,6 +261,50 @@ TYPED_TEST(GroupNormOracle, AWeightThatIsSmallBesideItsGroups) {
   expect_gradients(norm, x, dy, dx, old, g, reference::moments(reals(x), g), Statistics::of_batch);
 }
 
+TYPED_TEST(GroupNormOracle, WeightsOfZeroAndThatAreNoNumbers) {
+  using T = typename TypeParam::Scalar;
+  const auto x = random<typename TypeParam::template Tensor<3>>({3, 6, 10}, 1);
+  GroupNorm<T> norm(2, 6);
+  for (const T weight : {T(0), std::numeric_limits<T>::quiet_NaN()}) {
+    norm.weight()(1) = weight;
+    this->check(norm, x, 1, 2);
+  }
+  // By the definition, of infinity the gradients of its group are NaN; as its sums are weighted, they may be infinite.
+  norm.weight()(1) = std::numeric_limits<T>::infinity();
+  auto y = x, dx = x;
+  norm.forward(x, y);
+  norm.backward(x, x, dx);
+  EXPECT_FALSE(std::isfinite(dx(0, 0, 0)) || std::isfinite(dx(1, 2, 3)));
+  EXPECT_TRUE(std::isfinite(dx(0, 3, 0))) << "of another group";
+}
+
+TYPED_TEST(GroupNormOracle, OnlyTheGradientsThatAreAskedFor) {
+  using Tensor = typename TypeParam::template Tensor<3>;
+  using Norm = GroupNorm<typename TypeParam::Scalar>;
+  const auto x = random<Tensor>({3, 6, 10}, 1), dy = random<Tensor>({3, 6, 10}, 2);
+  Tensor y = x, dx = x, small = sized<Tensor>({1, 1, 1});
+  Norm all(2, 6), parameters(2, 6), input(2, 6);
+  for (Norm* norm : {&all, &parameters, &input}) norm->forward(this->where_.device, x, y);
+  all.backward(this->where_.device, x, dy, dx);
+  parameters.backward(this->where_.device, x, dy, small, {.input = false});
+  EXPECT_TRUE(same_bits(parameters.weight_grad(), all.weight_grad()));
+  EXPECT_TRUE(same_bits(parameters.bias_grad(), all.bias_grad()));
+  input.backward(this->where_.device, x, dy, y, {.weight = false, .bias = false});
+  EXPECT_TRUE(same_bits(y, dx));
+  EXPECT_EQ(input.weight_grad()(1), 0);
+  input.backward(this->where_.device, x, dy, small, {.input = false, .weight = false, .bias = false});
+  EXPECT_EQ(input.weight_grad()(1), 0);
+}
+
+TEST(GroupNorm, IsAssigned) {
+  GroupNorm<float> norm(2, 4), other(1, 2);
+  norm.weight()(3) = 5;
+  other = norm;
+  EXPECT_EQ(other.weight()(3), 5);
+  other = GroupNorm<float>(1, 2);
+  EXPECT_EQ(other.weight().size(), 2);
+}
+
 TEST(GroupNorm, RefusesTheSavedOfAnInstanceNormInEvaluation) {
   const auto x = random<Eigen::Tensor<float, 3>>({3, 4, 5}, 1);
   auto y = x, dx = x;
@@ -275,6 +324,10 @@ TEST(GroupNorm, RefusesWhatCannotBe) {
   const auto x = random<Eigen::Tensor<float, 3>>({3, 4, 5}, 1);
   expect_error<normkit::shape_error>([&] { GroupNorm<float>(3, 6)(x); }, {"6 channels", "axis 1", "got 4"});
   expect_error<normkit::argument_error>([&] { GroupNorm<float>(1, 3, {.channel_axis = 0}); }, {"channel_axis", "0"});
+  expect_error<normkit::argument_error>([&] { GroupNorm<float>(1, 3, {.channel_axis = -100}); },
+                                        {"channel_axis", "-100"});
+  expect_error<normkit::argument_error>([&] { GroupNorm<float>(1, 3, {.channel_axis = -3})(x); }, {"got 0"});
+  expect_error<normkit::argument_error>([&] { GroupNorm<float>(1, 3, {.channel_axis = -4})(x); }, {"got -4"});
   expect_error<normkit::argument_error>([&] { GroupNorm<float>(1, 3, {.channel_axis = 100}); },
                                         {"channel_axis", "100"});
   expect_error<normkit::argument_error>([&] { GroupNorm<float>(1, 3, {.channel_axis = 3})(x); }, {"channel_axis", "3"});

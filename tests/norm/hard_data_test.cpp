@@ -107,6 +107,41 @@ TYPED_TEST(HardData, AlternatingSignsAndRamps) {
   this->check(x);
 }
 
+/// Blocks of a group of which one holds nothing but zeros, beside one at an end of the range.
+TYPED_TEST(HardData, ZerosBesideTheEndsOfTheRange) {
+  using T = typename TypeParam::Scalar;
+  using Tensor = typename TestFixture::Volume;
+  for (const T number : {std::numeric_limits<T>::denorm_min(), std::numeric_limits<T>::max()}) {
+    auto x = random<Tensor>({1, 2, 9000}, 1);
+    for (int i = 0; i < 9000; ++i) {
+      x(0, 0, i) = i < 4500 ? T(0) : i % 2 ? number : -number;
+      x(0, 1, i) = i < 4500 ? number : T(0);
+    }
+    this->check(x, 0);
+  }
+}
+
+/// The weight takes from the gradient what would not fit, or all of it.
+TYPED_TEST(HardData, WeightsBesideGradientsAtTheEndsOfTheRange) {
+  using T = typename TypeParam::Scalar;
+  using Tensor = typename TestFixture::Volume;
+  using Limits = std::numeric_limits<T>;
+  const Extents extents{4, 3, 50};
+  const Grouping g = this->tokens(extents);
+  auto x = random<Tensor>(extents, 1), dy = random<Tensor>(extents, 2);
+  for (int i = 0; i < 50; ++i) x(1, 1, i) = T(3);  // no variance
+  for (const T size : {Limits::min(), Limits::denorm_min(), Limits::max() / 16}) {
+    LayerNorm<T> norm(50);
+    set_parameters(norm, 4);
+    norm.weight()(7) = T(0);
+    norm.weight()(8) = 1 / Limits::min();
+    for (int i = 0; i < 50; ++i) dy(1, 1, i) = dy(2, 1, i) = i % 3 ? size : -size;
+    expect_step(norm, this->device_, x, dy, g, reference::moments(reals(x), g), Statistics::of_batch);
+    norm.weight().setZero();
+    expect_step(norm, this->device_, x, dy, g, reference::moments(reals(x), g), Statistics::of_batch);
+  }
+}
+
 TYPED_TEST(HardData, ConstantGroupsGiveExactlyTheBias) {
   using T = typename TypeParam::Scalar;
   using Tensor = typename TestFixture::Volume;
@@ -145,6 +180,17 @@ TYPED_TEST(HardData, RunningVarianceZeroWithoutEpsGivesTheBias) {
   expect_step(norm, this->device_, x, dy, this->channels({4, 3, 5}), running_moments(norm), Statistics::running);
   const Tensor y = norm(x);
   for (int i = 0; i < 5; ++i) EXPECT_EQ(y(2, 1, i), 2.5f);
+}
+
+TYPED_TEST(HardData, TheLeastRunningVarianceWithoutEps) {
+  using Tensor = typename TestFixture::Volume;
+  using T = typename TypeParam::Scalar;
+  BatchNorm<T> norm(3, {.eps = 0});
+  norm.running_var()(1) = std::numeric_limits<T>::min();
+  norm.running_var()(2) = std::numeric_limits<T>::denorm_min();
+  norm.eval();
+  auto x = random<Tensor>({4, 3, 5}, 1), dy = random<Tensor>({4, 3, 5}, 2);
+  expect_step(norm, this->device_, x, dy, this->channels({4, 3, 5}), running_moments(norm), Statistics::running);
 }
 
 TYPED_TEST(HardData, NaNAndInfinityStayInTheirGroup) {

@@ -91,6 +91,9 @@ TYPED_TEST(MomentsOf, NothingAreNotNumbers) {
   for (const double value : {none.mean(0), none.m2(1), none.var(0)}) EXPECT_TRUE(std::isnan(value));
   none.merge(normkit::Moments<TypeParam>(2));
   EXPECT_EQ(none.count(), 0);
+  normkit::Moments<TypeParam> of_none;
+  of_none.merge(normkit::Moments<TypeParam>());
+  EXPECT_EQ(of_none.channels(), 0);
   const normkit::GradientSums<TypeParam> sums(2);
   EXPECT_EQ(sums.dy(0), 0.0);
   EXPECT_EQ(sums.dy_x(1), 0.0);

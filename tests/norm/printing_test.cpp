@@ -25,6 +25,7 @@ TEST(Printing, IsPyTorchs) {
             "BatchNorm2d(64, eps=0.001, momentum=None, affine=False, track_running_stats=True)");
   EXPECT_EQ(shown(normkit::BatchNorm3d<float>(2, {.momentum = 0.5, .track_running_stats = false})),
             "BatchNorm3d(2, eps=1e-05, momentum=0.5, affine=True, track_running_stats=False)");
+  EXPECT_EQ(shown(LayerNorm<float>(10, {.eps = 1e17})), "LayerNorm((10,), eps=1e+17, elementwise_affine=True)");
   EXPECT_EQ(shown(LayerNorm<float>(10)), "LayerNorm((10,), eps=1e-05, elementwise_affine=True)");
   EXPECT_EQ((shown(LayerNorm<float, 3>({5, 10, 10}, {.eps = 1e-6, .elementwise_affine = false}))),
             "LayerNorm((5, 10, 10), eps=1e-06, elementwise_affine=False)");

@@ -138,6 +138,23 @@ TYPED_TEST(RaggedRows, OfAnyIntegerAndOfNothing) {
   EXPECT_EQ(norm.weight_grad()(0), T(0));
 }
 
+TYPED_TEST(RaggedRows, HaveTheGradientsThatAreAskedFor) {
+  using Values = typename TestFixture::Packed;
+  using Norm = LayerNorm<typename TypeParam::Scalar>;
+  const auto x = random<Values>({9}, 1), dy = random<Values>({9}, 2);
+  const auto offsets = this->template offsets_of<int>({4, 5});
+  Values y = x, dx = x, other = x, small(1);
+  Norm all(8), weight(8), bias(8);
+  for (Norm* norm : {&all, &weight, &bias}) norm->forward(x, offsets, y);
+  all.backward(x, offsets, dy, dx);
+  weight.backward(x, offsets, dy, small, {.input = false, .bias = false});
+  bias.backward(x, offsets, dy, other, {.weight = false});
+  EXPECT_TRUE(same_bits(weight.weight_grad(), all.weight_grad()) && same_bits(bias.bias_grad(), all.bias_grad()));
+  EXPECT_TRUE(same_bits(other, dx));
+  EXPECT_EQ(weight.bias_grad()(1), 0);
+  EXPECT_EQ(bias.weight_grad()(1), 0);
+}
+
 TYPED_TEST(RaggedRows, OfTheGreatestNumbersHaveGradients) {
   using T = typename TypeParam::Scalar;
   using Values = typename TestFixture::Packed;

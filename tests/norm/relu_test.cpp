@@ -323,6 +323,12 @@ TYPED_TEST(ReLU, RefusesWhatDoesNotFit) {
   ReLUMask others;
   other.forward_relu(wrong, small, others);
   EXPECT_THROW(norm.backward_relu(x, x, others, dx), normkit::argument_error) << "of another shape";
+  const auto volume = random<typename TypeParam::template Tensor<3>>({3, 4, 5}, 1);
+  auto of_volume = volume;
+  BatchNorm<T> last(5, {.channel_axis = 2}), first(3, {.channel_axis = 0});
+  last.forward_relu(volume, of_volume, others);
+  first.forward_relu(volume, of_volume, unused);
+  EXPECT_THROW(first.backward_relu(volume, volume, others, of_volume), normkit::argument_error) << "in other runs";
   EXPECT_THROW(norm.backward_add_relu(x, x, mask, dx, dx), normkit::argument_error) << "one place for two";
   EXPECT_THROW(norm.backward_add_relu(x, x, mask, dx, small), normkit::shape_error);
   EXPECT_THROW(norm.backward_add_relu(x, x, mask, small, dresidual), normkit::shape_error);

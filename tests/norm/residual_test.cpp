@@ -89,6 +89,17 @@ TYPED_TEST(Residual, OfFewLongTokensAndOfImages) {
   this->check(RMSNorm<T, 3, TypeParam::layout>({6, 5, 7}), x, residual, 1, 3);
 }
 
+TYPED_TEST(Residual, AtTheEndsOfTheRange) {
+  using T = typename TypeParam::Scalar;
+  using Tokens = typename TypeParam::template Tensor<2>;
+  const double far = std::is_same_v<T, float> ? 1e37 : 1e306;
+  for (const double scale : {far, 1 / far}) {
+    const auto x = random<Tokens>({7, 50}, 1, 0, scale), residual = random<Tokens>({7, 50}, 2, 0, scale);
+    this->check(LayerNorm<T>(50, {.eps = 0}), x, residual, 1, 1);
+    this->check(RMSNorm<T>(50, {.eps = 0.0}), x, residual, 1, 1);
+  }
+}
+
 TYPED_TEST(Residual, OfWhatThreadsShareAndWhatLeavesTheCaches) {
   using T = typename TypeParam::Scalar;
   using Tokens = typename TypeParam::template Tensor<2>;

@@ -31,6 +31,21 @@ TEST(Saved, OfAnotherLayerIsRefused) {
   EXPECT_NO_THROW(features.backward(x, dy, dx, saved));
 }
 
+TEST(Saved, OfAnotherRankOrKindIsRefused) {
+  const auto x = random<Matrix>({64, 10}, 1), dy = random<Matrix>({64, 10}, 2);
+  Matrix y = x, dx = x;
+  LayerNorm<float> norm(10);
+  norm.forward(x, y);
+  normkit::RMSNorm<float> squares(10);
+  EXPECT_THROW(squares.backward(x, dy, dx, norm.saved()), state_error) << "about the mean";
+  const auto volume = random<Eigen::Tensor<float, 3, Eigen::RowMajor>>({8, 8, 10}, 1);
+  auto volume_dx = volume;
+  EXPECT_THROW(norm.backward(volume, volume, volume_dx), state_error);
+  normkit::Saved<float> damaged = norm.saved();
+  damaged.exponent.resize(3);
+  EXPECT_THROW(norm.backward(x, dy, dx, damaged), state_error);
+}
+
 TEST(Saved, OfRunningStatisticsFitsNoLayerNorm) {
   // One column: LayerNorm over axis 0 and BatchNorm then have the same view.
   const auto x = random<Matrix>({64, 3}, 1), dy = random<Matrix>({64, 3}, 2);
@@ -52,6 +67,15 @@ TEST(Saved, MovedAwayIsRefused) {
   const normkit::Saved<float> taken = std::move(saved);
   EXPECT_THROW(norm.backward(x, dy, dx, saved), state_error);
   EXPECT_NO_THROW(norm.backward(x, dy, dx, taken));
+}
+
+TEST(Assigned, ALayerIsTheOther) {
+  normkit::RMSNorm<float> norm(4), other(2);
+  norm.weight()(3) = 5;
+  other = norm;
+  EXPECT_EQ(other.weight()(3), 5);
+  other = normkit::RMSNorm<float>(2);
+  EXPECT_EQ(other.weight().size(), 2);
 }
 
 TEST(Moved, ALayerMayTakeItsValueBack) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <normkit/normkit.hpp>
 
+#include <cstdint>
 #include <cstring>
 
 #include "support/configs.hpp"
@@ -70,6 +71,20 @@ void expect_same_bits(const Extents& extents, const nk::StatView& view, const Ma
   other_dx = dy;
   in_place.backward(x, other_dx, other_dx);
   EXPECT_TRUE(same_bits(other_dx, dx)) << "backward of evaluation in place";
+}
+
+TEST(Streamed, OutputsThatAreAlignedAlike) {
+  const nk::Plan plan(nk::StatView{1, 11, 64, 6480});
+  alignas(64) static float memory[5 * 16];  // no more than addresses
+  const float *const x = memory, *const dy = memory + 16;
+  float *const dx = memory + 32, *const passed = memory + 48;
+  EXPECT_EQ(nk::output_for(plan, nk::Masked<float>{dy, {}, passed}, dx, x), nk::Output::streamed);
+  EXPECT_NE(nk::output_for(plan, nk::Masked<float>{dy, {}, passed + 1}, dx, x), nk::Output::streamed);
+  EXPECT_NE(nk::output_for(plan, nk::Masked<float>{passed, {}, passed}, dx, x), nk::Output::streamed) << "in place";
+  EXPECT_EQ(nk::output_for(plan, nk::Masked<float>{dy, {}, nullptr}, dx, x), nk::Output::streamed);
+  EXPECT_NE(nk::output_of(plan, reinterpret_cast<float*>(reinterpret_cast<std::uintptr_t>(dx) + 1), x),
+            nk::Output::streamed)
+      << "of a float that is cut by a line";
 }
 
 TEST(Streamed, BatchNormOfImages) {

@@ -196,6 +196,25 @@ TYPED_TEST(VariableLength, OfNothingIsZeroAndMovesNothing) {
   norm.forward(none, Eigen::Tensor<int, 1>(0), nothing);
 }
 
+TYPED_TEST(VariableLength, HasTheGradientsThatAreAskedFor) {
+  using Sequences = typename TypeParam::template Tensor<3>;
+  using Norm = BatchNorm<typename TypeParam::Scalar>;
+  const auto x = random<Sequences>({3, 2, 5}, 1), dy = random<Sequences>({3, 2, 5}, 2);
+  Eigen::Tensor<int, 1> lengths(3);
+  lengths.setValues({2, 5, 0});
+  Sequences y = x, dx = x, small = sized<Sequences>({1, 1, 1});
+  Norm all(2), parameters(2);
+  for (Norm* norm : {&all, &parameters}) norm->forward(this->where_.device, x, lengths, y);
+  all.backward(this->where_.device, x, lengths, dy, dx);
+  parameters.backward(this->where_.device, x, lengths, dy, small, {.input = false});
+  EXPECT_TRUE(same_bits(parameters.weight_grad(), all.weight_grad()));
+  parameters.eval();
+  parameters.forward(x, y);
+  parameters.zero_grad();
+  parameters.backward(x, dy, small, {.input = false});
+  EXPECT_NE(parameters.weight_grad()(1), 0) << "of running statistics, all positions";
+}
+
 TYPED_TEST(VariableLength, RefusesWhatDoesNotFit) {
   using T = typename TypeParam::Scalar;
   using Sequences = typename TypeParam::template Tensor<3>;

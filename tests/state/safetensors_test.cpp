@@ -13,6 +13,10 @@
 #include <string>
 #include <vector>
 
+#if defined(__linux__)
+#include <sys/resource.h>
+#endif
+
 #include "support/expect_error.hpp"
 #include "support/judge.hpp"
 #include "support/snapshot.hpp"
@@ -192,6 +196,33 @@ TEST(StateFiles, AreSavedAndLoaded) {
   EXPECT_EQ(Safetensors::parse(Safetensors().bytes()).tensors.size(), 0u);
 }
 
+#if defined(__linux__)
+TEST(StateFiles, ThatAreThereAndCannotBeRead) {
+  const std::filesystem::path shorter = "/sys/devices/system/cpu/online";  // says 4096 bytes, and has a few
+  if (std::filesystem::exists(shorter))
+    expect_error<normkit::format_error>([&] { Safetensors::load(shorter); }, {"online", "cannot be read"});
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit none{0, before.rlim_max};  // not one more may be opened
+  setrlimit(RLIMIT_NOFILE, &none);
+  EXPECT_THROW(Safetensors::load(data("batch_norm_f32")), normkit::format_error);
+  setrlimit(RLIMIT_NOFILE, &before);
+}
+#endif
+
+TEST(StateNames, ThatAreEmptyAreOfNoTensor) {
+  normkit::BatchNorm<float> norm(3), other(3);
+  norm.weight()(1) = norm.bias()(1) = 5;
+  const StateNames names{.weight = "", .bias = "b"};
+  Safetensors file;
+  file.put("", norm, names);
+  EXPECT_EQ(file.tensors.size(), 4u);
+  file.get("", other, names);
+  EXPECT_EQ(other.weight()(1), 1.0f);
+  EXPECT_EQ(other.bias()(1), 5.0f);
+  EXPECT_EQ(StateNames::pytorch().weight, StateNames().weight);
+}
+
 TEST(StateErrors, LeaveTheLayerAlone) {
   const Safetensors good = Safetensors::load(data("batch_norm_f32"));
   normkit::BatchNorm2d<float> norm(3);
@@ -221,6 +252,8 @@ TEST(StateErrors, LeaveTheLayerAlone) {
   file = good;
   file.tensors[of_prefix + "num_batches_tracked"].dtype = "F64";
   refused(format, file, {"expected dtype I64, got F64"});
+  file.tensors[of_prefix + "num_batches_tracked"] = {"I64", {2}, std::vector<std::byte>(16)};
+  refused(static_cast<normkit::shape_error*>(nullptr), file, {"expected one number", "(2,)"});
 
   normkit::BatchNorm2d<float> plain(3, {.affine = false});
   expect_error<normkit::format_error>([&] { good.get(prefix, plain); }, {"without weight"});
@@ -287,6 +320,7 @@ TEST(StateErrors, HostileHeaders) {
   refused(file_of(entry("[2]", "[8,0]"), 8), {"the second not below the first"});
   refused(file_of(entry("[2]", "[0,8,8]"), 8), {"data_offsets of two numbers"});
   refused(file_of(entry("[2]", "[-8,0]"), 8), {"data_offsets of two numbers"});
+  refused(file_of(entry("[2]", "[0,-8]"), 8), {"data_offsets of two numbers"});
   refused(file_of(entry("[2]", "[4,12]"), 12), {"a: expected data from 0 on", "got 4"});
   refused(file_of(entry("[2]", "[0,8]"), 7), {"expected 8 bytes of data", "got 7"});
   refused(file_of(entry("[2]", "[0,8]"), 9), {"expected 8 bytes of data", "got 9"});

@@ -144,8 +144,7 @@ template <Stored S>
 bool fits_rows(const Plan& plan, const Plan& dual) noexcept {
   constexpr Index most_bytes = Index{4} << 20, size = sizeof(S);
   const Index rows = dual.block(dual.tile(0), 0).block.planes;
-  return plan.walk() == runs && plan.view().outer == 1 && dual.blocks() > 1 &&
-         2 * size * rows * plan.view().inner <= most_bytes;
+  return plan.walk() == runs && dual.blocks() > 1 && 2 * size * rows * plan.view().inner <= most_bytes;
 }
 
 /// Where the partial results of chunks stand until all of them are there.

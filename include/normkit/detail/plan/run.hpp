@@ -127,8 +127,8 @@ void keep_given(Index groups, const Given* mean, const Given* var, double eps, c
 
 /// Room for rstd rounded to T, which parameters by element need on any number of threads.
 template <Scalar T>
-std::size_t element_bytes(const StatView& view, bool by_element) noexcept {
-  return by_element ? aligned(static_cast<std::size_t>(view.stats()) * sizeof(T)) : 0;
+std::size_t element_bytes(const StatView& view) noexcept {
+  return aligned(static_cast<std::size_t>(view.stats()) * sizeof(T));
 }
 
 /// The same and, where rows are done in one pass, room for their sums: all that one thread needs.
@@ -136,7 +136,7 @@ template <Stored S>
 std::size_t lone_backward_bytes(const StatView& view, bool by_element) noexcept {
   if (!by_element) return 0;
   const Plan dual(view.dual());
-  return element_bytes<Arithmetic<S>>(view, true) +
+  return element_bytes<Arithmetic<S>>(view) +
          (fits_rows<S>(Plan(view), dual) ? rows_bytes<GradientOfElements<S>>(dual) : 0);
 }
 
@@ -152,7 +152,7 @@ std::size_t backward_bytes(const StatView& view, bool by_element) noexcept {
   const std::size_t sums = chunk_bytes<GradientByBatch<S>>(Plan(view));
   if (!by_element) return sums;
   const std::size_t elements =
-      element_bytes<Arithmetic<S>>(view, true) + chunk_bytes<GradientOfElements<S>>(Plan(view.dual()));
+      element_bytes<Arithmetic<S>>(view) + chunk_bytes<GradientOfElements<S>>(Plan(view.dual()));
   return std::max({sums, elements, lone_backward_bytes<S>(view, true)});
 }
 
@@ -208,7 +208,7 @@ void backward_by_batch(const Executor& execute, const BackwardCall<S, Up>& call,
       auto* const rstd = reinterpret_cast<T*>(memory);
       const bool careful = scalar::round_rstd<T>(call.view.stats(), call.saved, rstd);
       const GradientOfElements<S> sums{{kernels<S>(), dual, call.saved, call.x, call.dy}, rstd, careful, call.gradient};
-      std::byte* const rest = memory + element_bytes<T>(call.view, true);
+      std::byte* const rest = memory + element_bytes<T>(call.view);
       if (call.dx && fits_rows<S>(plan, dual) && dual.chunks() >= execute.threads())
         return run_by_rows(dual, sums, plan, op, execute, rest);
       reduce_and_map(dual, sums, execute, rest);
