@@ -8,10 +8,14 @@
 
 namespace normkit {
 
+/// A tensor that a layer has: of this index type, whatever EIGEN_DEFAULT_DENSE_INDEX_TYPE says.
+template <class T, int Rank = 1, int Layout = Eigen::ColMajor>
+using OwnTensor = Eigen::Tensor<T, Rank, Layout, Index>;
+
 /// A flat view of a layer's own memory, in its order; read-only where T is const.
 template <class T>
 using FlatMap = Eigen::TensorMap<
-    std::conditional_t<std::is_const_v<T>, const Eigen::Tensor<std::remove_const_t<T>, 1>, Eigen::Tensor<T, 1>>>;
+    std::conditional_t<std::is_const_v<T>, const OwnTensor<std::remove_const_t<T>>, OwnTensor<std::remove_const_t<T>>>>;
 
 /// One trainable parameter under its name in a PyTorch state_dict. Valid as long as the layer lives and is not moved.
 template <class T>
@@ -69,7 +73,7 @@ namespace detail {
 /// Weight and bias with their gradients, each present or absent (of size 0) on its own.
 template <Scalar T, int Rank, int Layout>
 struct AffineParameters {
-  using Tensor = Eigen::Tensor<T, Rank, Layout>;
+  using Tensor = OwnTensor<T, Rank, Layout>;
   using Extents = typename Tensor::Dimensions;
   Tensor weight, bias, weight_grad, bias_grad;
   T initial_weight;

@@ -18,7 +18,7 @@ namespace normkit {
 /// Source   the convention of PyTorch; Ioffe, Szegedy 2015, arXiv:1502.03167, algorithm 2
 template <detail::Scalar T>
 struct RunningStats {
-  Eigen::Tensor<T, 1> mean, var;         // one for each channel
+  OwnTensor<T> mean, var;                // one for each channel
   std::int64_t num_batches_tracked = 0;  // that have moved them
 
   /// `restores`: keep and restore will be called.
@@ -57,7 +57,7 @@ struct RunningStats {
   }
 
  private:
-  Eigen::Tensor<T, 1> kept_mean_, kept_var_;
+  OwnTensor<T> kept_mean_, kept_var_;
 
   template <class Element>
   static ShortList<Buffer<Element>, 3> list(auto& self) {
