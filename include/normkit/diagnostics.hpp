@@ -40,7 +40,7 @@ requires(BatchNorm<T, Ranks>::template is_device<Device>&& BatchNorm<T, Ranks>::
   detail::require_channels("diagnose", shape, axis, channels);
   const double dead = dead_var.value_or(options.eps);
   if (!(dead >= 0))
-    throw argument_error("diagnose: expected dead_var of at least 0, got " + detail::python_number(dead));
+    detail::raise(argument_error("diagnose: expected dead_var of at least 0, got " + detail::python_number(dead)));
   const std::array<Index, 1> tracked{options.track_running_stats ? channels : 0};
   detail::require_extents("diagnose", "running_mean", tracked, norm.running_mean().dimensions());
   detail::require_extents("diagnose", "running_var", tracked, norm.running_var().dimensions());

@@ -19,7 +19,7 @@ struct ChannelMap {
       : scale(static_cast<std::size_t>(norm.num_features())), shift(scale.size()) {
     const Index channels = norm.num_features();
     const auto& options = norm.options();
-    if (!options.track_running_stats) throw state_error("fold: expected a BatchNorm with running statistics");
+    if (!options.track_running_stats) raise(state_error("fold: expected a BatchNorm with running statistics"));
     const auto data = [&](const char* name, bool present, const auto& tensor) {
       const std::array<Index, 1> extents{present ? channels : 0};
       require_extents("fold", name, extents, tensor.dimensions());
@@ -43,7 +43,8 @@ Shape checked_layer(const W& weight, const B& bias) {
   const auto w = reinterpret_cast<std::uintptr_t>(weight.data()), b = reinterpret_cast<std::uintptr_t>(bias.data());
   const auto bytes = [](Index size) { return static_cast<std::uintptr_t>(size) * sizeof(ScalarOf<W>); };
   if (w < b + bytes(static_cast<Index>(bias.size())) && b < w + bytes(shape.size()))
-    throw argument_error("fold: expected weight and bias of the layer apart from each other, got some memory for both");
+    raise(
+        argument_error("fold: expected weight and bias of the layer apart from each other, got some memory for both"));
   return shape;
 }
 
@@ -53,8 +54,8 @@ struct WeightAxis {
 
   WeightAxis(const Shape& shape, Index given, const char* name) : axis(given + (given < 0 ? shape.rank : 0)) {
     if (axis < 0 || axis >= shape.rank)
-      throw argument_error(std::string("fold: expected ") + name + " of a weight of shape " + shape.text() + ", got " +
-                           std::to_string(given));
+      raise(argument_error(std::string("fold: expected ") + name + " of a weight of shape " + shape.text() + ", got " +
+                           std::to_string(given)));
     extent = shape[axis];
     stride = 1;
     for (Index other = 0; other < shape.rank; ++other)
@@ -63,8 +64,8 @@ struct WeightAxis {
   Index at(Index element) const noexcept { return element / stride % extent; }
   void require(Index channels, const char* name, const Shape& shape) const {
     if (extent != channels)
-      throw shape_error("fold: expected " + std::to_string(channels) + " channels on " + name +
-                        " of a weight, got shape " + shape.text());
+      raise(shape_error("fold: expected " + std::to_string(channels) + " channels on " + name +
+                        " of a weight, got shape " + shape.text()));
   }
 };
 
@@ -111,7 +112,7 @@ requires(std::is_same_v<detail::ScalarOf<W>, T>&& std::is_same_v<detail::ScalarO
   const detail::Shape shape = detail::checked_layer(weight, bias);
   const detail::WeightAxis in(shape, in_axis, "in_axis"), out(shape, out_axis, "out_axis");
   in.require(norm.num_features(), "in_axis", shape);
-  if (in.axis == out.axis) throw argument_error("fold: expected in_axis and out_axis to differ");
+  if (in.axis == out.axis) detail::raise(argument_error("fold: expected in_axis and out_axis to differ"));
   detail::require_extents("fold", "bias of the layer", std::array<Index, 1>{out.extent},
                           std::array<Index, 1>{static_cast<Index>(bias.size())});
   std::vector<double> sum(static_cast<std::size_t>(out.extent));

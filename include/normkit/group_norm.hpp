@@ -67,11 +67,12 @@ class GroupNorm : public detail::Layer<GroupNorm<T>, T, 1, Eigen::ColMajor> {
 
   static Index checked(Index num_groups, Index num_channels, const GroupNormOptions& options) {
     if (num_groups < 1 || num_channels < 1)
-      throw argument_error("GroupNorm: expected num_groups and num_channels of at least 1, got " +
-                           std::to_string(num_groups) + " and " + std::to_string(num_channels));
+      detail::raise(argument_error("GroupNorm: expected num_groups and num_channels of at least 1, got " +
+                                   std::to_string(num_groups) + " and " + std::to_string(num_channels)));
     if (num_channels % num_groups != 0)
-      throw argument_error("GroupNorm: expected num_channels that num_groups divides, got " +
-                           std::to_string(num_channels) + " channels and " + std::to_string(num_groups) + " groups");
+      detail::raise(argument_error("GroupNorm: expected num_channels that num_groups divides, got " +
+                                   std::to_string(num_channels) + " channels and " + std::to_string(num_groups) +
+                                   " groups"));
     detail::require_eps(name(), options.eps);
     detail::require_behind_samples(name(), options.channel_axis);
     return num_channels;

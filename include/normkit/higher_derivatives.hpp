@@ -95,9 +95,9 @@ class HigherDerivatives : public Base {
     T* const weight_grad = this->weight().size() > 0 ? this->weight_grad().data() : nullptr;
     for (const auto* given : {directions.weight, directions.bias})
       if (given && weight_grad && given->data() == weight_grad)
-        throw argument_error(
-            std::string(Base::current_name()) +
-            ": expected directions apart from the gradient of weight, which is added to, got the same");
+        raise(
+            argument_error(std::string(Base::current_name()) +
+                           ": expected directions apart from the gradient of weight, which is added to, got the same"));
     differentiate_twice<StoredOf<X>>(device, view, saved, directions,
                                      {elements(input), elements(along), elements(upstream)}, elements(dy_grad),
                                      elements(x_grad), weight_grad);

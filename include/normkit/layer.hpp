@@ -253,8 +253,8 @@ class Layer : public LayerState<T, Rank, Layout> {
   void require_apart(const Shape& shape, const char* other_name, const S* other, const char* name, Y& output) const {
     check_output(shape, other_name, other, name, output);
     if (elements(output) == other && shape.size() > 0)
-      throw argument_error(std::string(derived().name()) + ": expected " + name + " apart from " + other_name +
-                           ", got the same memory for both");
+      raise(argument_error(std::string(derived().name()) + ": expected " + name + " apart from " + other_name +
+                           ", got the same memory for both"));
   }
   /// The view of a tensor of that shape, which the layer takes. Throws.
   StatView checked_view(const Shape& shape) const { return derived().view_of(shape); }
@@ -278,7 +278,7 @@ class Layer : public LayerState<T, Rank, Layout> {
   /// Throws where the forward has overwritten its input, which is needed.
   void require_input(const Saved& saved) const {
     if (saved.in_place)
-      throw state_error(std::string(derived().name()) + ": the forward was in place and has overwritten its input");
+      raise(state_error(std::string(derived().name()) + ": the forward was in place and has overwritten its input"));
   }
   /// What a layer of this kind does, for the classes between this one and `Derived`.
   Affine<T> current_affine() const noexcept { return derived().affine(); }

@@ -61,8 +61,8 @@ class ByChannel {
   bool adopts(const ByChannel& more) const noexcept { return channels_ == 0 && more.channels_ > 0; }
   void require_same_channels(const char* name, const ByChannel& more) const {
     if (channels_ != more.channels_)
-      throw shape_error(std::string(name) + ": expected those of " + std::to_string(channels_) + " channels, got " +
-                        std::to_string(more.channels_));
+      raise(shape_error(std::string(name) + ": expected those of " + std::to_string(channels_) + " channels, got " +
+                        std::to_string(more.channels_)));
   }
 
  private:
@@ -91,11 +91,13 @@ class Moments : public detail::ByChannel<detail::Moments<T>> {
   /// Throws   shape_error for other numbers of them; argument_error for a count or an m2 below 0
   Moments(Index count, std::span<const double> mean, std::span<const double> m2) : Base(std::ssize(mean)) {
     if (mean.size() != m2.size())
-      throw shape_error("Moments: expected an m2 for each of " + std::to_string(mean.size()) + " means, got " +
-                        std::to_string(m2.size()));
-    if (count < 0) throw argument_error("Moments: expected a count of at least 0, got " + std::to_string(count));
+      detail::raise(shape_error("Moments: expected an m2 for each of " + std::to_string(mean.size()) + " means, got " +
+                                std::to_string(m2.size())));
+    if (count < 0)
+      detail::raise(argument_error("Moments: expected a count of at least 0, got " + std::to_string(count)));
     for (const double sum : m2)
-      if (sum < 0.0) throw argument_error("Moments: expected m2 of at least 0, got " + detail::python_number(sum));
+      if (sum < 0.0)
+        detail::raise(argument_error("Moments: expected m2 of at least 0, got " + detail::python_number(sum)));
     for (Index c = 0; c < this->channels(); ++c)
       detail::scalar::take_moments(mean[static_cast<std::size_t>(c)], m2[static_cast<std::size_t>(c)],
                                    this->arrays().from(c));

@@ -53,9 +53,9 @@ inline std::array<bool, max_rank> axis_set(const Shape& shape, std::span<const I
   for (const Index given : axes) {
     const Index axis = given + (given < 0 ? shape.rank : 0);
     if (axis < 0 || axis >= shape.rank)
-      throw argument_error("moments: expected axes of x of shape " + shape.text() + ", got " + list_of(axes));
+      raise(argument_error("moments: expected axes of x of shape " + shape.text() + ", got " + list_of(axes)));
     if (reduced[static_cast<std::size_t>(axis)])
-      throw argument_error("moments: expected different axes, got " + list_of(axes));
+      raise(argument_error("moments: expected different axes, got " + list_of(axes)));
     reduced[static_cast<std::size_t>(axis)] = true;
   }
   return reduced;

@@ -51,7 +51,8 @@ class MpiCommunicator {
     int begun = 0, ended = 0;
     MPI_Initialized(&begun);
     MPI_Finalized(&ended);
-    if (!begun || ended) throw state_error("MpiCommunicator: expected to be between MPI_Init and MPI_Finalize");
+    if (!begun || ended)
+      detail::raise(state_error("MpiCommunicator: expected to be between MPI_Init and MPI_Finalize"));
     check(MPI_Comm_dup(ranks, &ranks_));
     check(MPI_Comm_rank(ranks_, &rank_));
     check(MPI_Comm_size(ranks_, &size_));
@@ -80,8 +81,8 @@ class MpiCommunicator {
   /// Throws   argument_error for a message of 2 GB and more
   std::span<const std::byte> all_gather(std::span<const std::byte> own) {
     if (own.size() > std::size_t{std::numeric_limits<int>::max()})
-      throw argument_error("MpiCommunicator: expected a message of less than 2 GB, got " + std::to_string(own.size()) +
-                           " bytes");
+      detail::raise(argument_error("MpiCommunicator: expected a message of less than 2 GB, got " +
+                                   std::to_string(own.size()) + " bytes"));
     all_.resize(own.size() * static_cast<std::size_t>(size_));
     const int bytes = static_cast<int>(own.size());
     check(MPI_Allgather(own.data(), bytes, MPI_BYTE, all_.data(), bytes, MPI_BYTE, ranks_));
@@ -90,7 +91,7 @@ class MpiCommunicator {
 
  private:
   static void check(int error) {
-    if (error != MPI_SUCCESS) throw mpi_error(error);
+    if (error != MPI_SUCCESS) detail::raise(mpi_error(error));
   }
 
   MPI_Comm ranks_ = MPI_COMM_NULL;

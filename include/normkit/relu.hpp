@@ -245,9 +245,9 @@ class FusedReLU : public Base {
     this->differentiate(device, x, dy, nullptr, dx, saved, which, [&](const BackwardCall<S>& call) {
       this->require_input(saved);
       if (!mask.is_of(saved.shape, call.view))
-        throw argument_error(std::string(Base::current_name()) + ": expected the mask of a forward of x of shape " +
+        raise(argument_error(std::string(Base::current_name()) + ": expected the mask of a forward of x of shape " +
                              saved.shape.text() + saved.shape.order() + " in runs of " +
-                             std::to_string(ReLUMask::row_of(call.view)) + ", got " + mask.text());
+                             std::to_string(ReLUMask::row_of(call.view)) + ", got " + mask.text()));
       return BackwardCall<S, Masked<S>>{call.view,   call.about,   call.saved,
                                         call.affine, call.x,       {call.dy, mask.rows(), passed},
                                         call.dx,     call.gradient};

@@ -60,19 +60,21 @@ class Safetensors {
   /// The same of a file, of which the header and what is kept are read.
   /// Throws   format_error, also where it cannot be read
   static Safetensors load(const std::filesystem::path& path, std::string_view prefix = "") {
-    try {
+    Safetensors result;
+    const auto whole = [&] {
       std::error_code error;
       const std::uintmax_t size = std::filesystem::file_size(path, error);
       std::ifstream file(path, std::ios::binary);
-      if (error || !file) throw format_error("cannot be read");
-      return read(static_cast<std::size_t>(size), prefix, [&](std::size_t from, std::span<std::byte> to) {
+      if (error || !file) detail::raise(format_error("cannot be read"));
+      result = read(static_cast<std::size_t>(size), prefix, [&](std::size_t from, std::span<std::byte> to) {
         file.seekg(static_cast<std::streamoff>(from));
         if (!file.read(reinterpret_cast<char*>(to.data()), static_cast<std::streamsize>(to.size())))
-          throw format_error("cannot be read");
+          detail::raise(format_error("cannot be read"));
       });
-    } catch (const format_error& refusal) {
-      throw format_error(path.string() + ": " + refusal.what());
-    }
+    };
+    detail::attempt<format_error>(
+        whole, [&](const char* reason) { detail::raise(format_error(path.string() + ": " + reason)); });
+    return result;
   }
 
   /// The contents of a file: the same bytes for the same tensors, those that Python's safetensors writes. Elements are aligned, if
@@ -92,12 +94,10 @@ class Safetensors {
       header[tensor->first] = {
           {"dtype", tensor->second.dtype}, {"shape", tensor->second.shape}, {"data_offsets", {begin, end}}};
     }
-    std::string text;
-    try {
-      text = header.dump();
-    } catch (const nlohmann::json::exception& error) {
-      throw format_error("expected names in UTF-8, got " + std::string(error.what()));
-    }
+    using Invalid = nlohmann::ordered_json::error_handler_t;
+    std::string text = header.dump(-1, ' ', false, Invalid::ignore);
+    if (text != header.dump(-1, ' ', false, Invalid::replace))  // only what is no UTF-8 makes them differ
+      detail::raise(format_error("expected names in UTF-8, got others"));
     text.resize((text.size() + 7) / 8 * 8, ' ');
     std::vector<std::byte> file(8 + text.size());
     detail::safetensors::store_bits(std::uint64_t{text.size()}, file.data());
@@ -112,7 +112,7 @@ class Safetensors {
     const std::vector<std::byte> contents = bytes();
     std::ofstream file(path, std::ios::binary);
     file.write(reinterpret_cast<const char*>(contents.data()), static_cast<std::streamsize>(contents.size()));
-    if (!file.flush()) throw format_error(path.string() + ": cannot be written");
+    if (!file.flush()) detail::raise(format_error(path.string() + ": cannot be written"));
   }
 
   /// Adds the state of a layer under its names behind `prefix` ("layer1.0.bn1."), in the place of what has these names.
@@ -146,24 +146,24 @@ class Safetensors {
       if (name.empty()) return;
       const auto [full, tensor] = find(prefix, name);
       if (tensor && values.size() == 0)
-        throw format_error("expected no " + full + " for a layer without " + name + ", got one");
+        detail::raise(format_error("expected no " + full + " for a layer without " + name + ", got one"));
       if (values.size() == 0) return;
-      if (!tensor) throw format_error("expected a tensor " + full + ", got none of that name");
+      if (!tensor) detail::raise(format_error("expected a tensor " + full + ", got none of that name"));
       loaded.emplace_back(decoded(full, *tensor, values), &values);
     });
     if constexpr (requires { norm.num_batches_tracked(); })
       if (const auto [full, counter] = find(prefix, names.num_batches_tracked); counter) {
-        if (counter->dtype != "I64") throw format_error(full + ": expected dtype I64, got " + counter->dtype);
+        if (counter->dtype != "I64") detail::raise(format_error(full + ": expected dtype I64, got " + counter->dtype));
         if (counter->bytes.size() != 8)
-          throw shape_error(full + ": expected one number, got shape " +
-                            detail::list_of(detail::safetensors::extents(counter->shape)));
+          detail::raise(shape_error(full + ": expected one number, got shape " +
+                                    detail::list_of(detail::safetensors::extents(counter->shape))));
         norm.set_num_batches_tracked(
             std::bit_cast<std::int64_t>(detail::safetensors::load_bits<std::uint64_t>(counter->bytes.data())));
       }
     if constexpr (!requires { norm.running_mean(); })
       for (const std::string* name : {&names.running_mean, &names.running_var, &names.num_batches_tracked})
         if (const auto [full, tensor] = find(prefix, *name); tensor)
-          throw format_error("expected no " + full + " for a layer without running statistics, got one");
+          detail::raise(format_error("expected no " + full + " for a layer without running statistics, got one"));
     for (const auto& [values, into] : loaded) std::copy_n(values.data(), values.size(), into->data());
   }
 
@@ -188,7 +188,8 @@ class Safetensors {
   }
 
   static void require_whole(const std::string& name, const Tensor& tensor) {
-    if (name == "__metadata__") throw format_error("expected tensors of other names than __metadata__, got one of it");
+    if (name == "__metadata__")
+      detail::raise(format_error("expected tensors of other names than __metadata__, got one of it"));
     detail::safetensors::require_size(name, tensor.dtype, tensor.shape, tensor.bytes.size());
   }
   template <class Values>
@@ -196,19 +197,19 @@ class Safetensors {
     if (dtype.empty()) dtype = sizeof(typename Values::Scalar) == 8 ? "F64" : "F32";
     Tensor tensor{std::string(dtype), {values.dimensions().begin(), values.dimensions().end()}, {}};
     if (!detail::safetensors::encode(values, dtype, tensor.bytes))
-      throw argument_error("Safetensors: expected dtype F64, F32, F16 or BF16, got " + tensor.dtype);
+      detail::raise(argument_error("Safetensors: expected dtype F64, F32, F16 or BF16, got " + tensor.dtype));
     return tensor;
   }
   template <class Values>
   static Values decoded(const std::string& name, const Tensor& tensor, const Values& like) {
     const std::vector<Index> expected(like.dimensions().begin(), like.dimensions().end());
     if (detail::safetensors::extents(tensor.shape) != expected)
-      throw shape_error(name + ": expected shape " + detail::list_of(expected) + ", got " +
-                        detail::list_of(detail::safetensors::extents(tensor.shape)));
+      detail::raise(shape_error(name + ": expected shape " + detail::list_of(expected) + ", got " +
+                                detail::list_of(detail::safetensors::extents(tensor.shape))));
     require_whole(name, tensor);
     Values values(like.dimensions());
     if (!detail::safetensors::decode(std::span<const std::byte>(tensor.bytes), tensor.dtype, values))
-      throw format_error(name + ": expected dtype F64, F32, F16 or BF16, got " + tensor.dtype);
+      detail::raise(format_error(name + ": expected dtype F64, F32, F16 or BF16, got " + tensor.dtype));
     return values;
   }
 
@@ -217,13 +218,13 @@ class Safetensors {
   static Safetensors read(std::size_t size, std::string_view prefix, const Read& read) {
     std::array<std::byte, 8> first{};
     if (size < first.size())
-      throw format_error("expected the 8 bytes of the header's length, got a file of " + std::to_string(size));
+      detail::raise(format_error("expected the 8 bytes of the header's length, got a file of " + std::to_string(size)));
     read(0, first);
     const auto length = detail::safetensors::load_bits<std::uint64_t>(first.data());
     const std::size_t most = std::min(most_header_bytes, size - first.size());
     if (length > most)
-      throw format_error("expected a header of at most " + std::to_string(most) + " bytes, got a length of " +
-                         std::to_string(length));
+      detail::raise(format_error("expected a header of at most " + std::to_string(most) + " bytes, got a length of " +
+                                 std::to_string(length)));
     std::vector<std::byte> text(static_cast<std::size_t>(length));
     read(first.size(), text);
     const std::size_t data = first.size() + text.size();

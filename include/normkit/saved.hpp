@@ -96,19 +96,19 @@ struct Saved {
                detail::About expected_about, bool has_running, bool of_ranks = false) const {
     const std::string name(layer);
     if (source == Source::none)
-      throw state_error(name + ": backward needs what a forward has saved, got a Saved that none has filled");
+      detail::raise(state_error(name + ": backward needs what a forward has saved, got a Saved that none has filled"));
     if (source != Source::running && (source == Source::ranks) != of_ranks)
-      throw state_error(name + ": expected what a forward " + (of_ranks ? "with" : "without") +
-                        " a communicator saved, got that of one " + (of_ranks ? "without" : "with"));
+      detail::raise(state_error(name + ": expected what a forward " + (of_ranks ? "with" : "without") +
+                                " a communicator saved, got that of one " + (of_ranks ? "without" : "with")));
     if (!(shape == x))
-      throw state_error(name + ": expected x of shape " + shape.text() + shape.order() +
-                        " as in the forward that was saved, got " + x.text() + x.order());
+      detail::raise(state_error(name + ": expected x of shape " + shape.text() + shape.order() +
+                                " as in the forward that was saved, got " + x.text() + x.order()));
     const bool is_running = source == Source::running;
     const Index stats = is_running && view.channels.count ? view.channels.count : view.stats();
     if (!(view == expected) || about != expected_about || !holds(stats) || (is_running && !has_running))
-      throw state_error(
+      detail::raise(state_error(
           name +
-          ": expected what a forward of this layer saved, got that of another layer or of other valid positions");
+          ": expected what a forward of this layer saved, got that of another layer or of other valid positions"));
   }
 };
 

@@ -28,67 +28,68 @@ inline std::string python_number(double value) {
 
 inline void require_eps(std::string_view layer, double eps) {
   if (!(eps >= 0.0) || std::isinf(eps))
-    throw argument_error(std::string(layer) + ": expected eps to be finite and at least 0, got " + python_number(eps));
+    raise(argument_error(std::string(layer) + ": expected eps to be finite and at least 0, got " + python_number(eps)));
 }
 
 /// A block of a matrix is refused where it is not as a tensor lies: a silent copy would cost what nobody has asked for.
 inline void require_no_gaps(std::string_view layer, const char* name, const Shape& shape) {
   if (shape.has_gaps)
-    throw argument_error(std::string(layer) + ": expected " + name +
+    raise(argument_error(std::string(layer) + ": expected " + name +
                          " with its elements next to each other, got a matrix of shape " + shape.text() +
                          " with gaps between them; pass its copy, block.eval(), or as an output a matrix of its own, "
-                         "to be assigned to it");
+                         "to be assigned to it"));
 }
 
 /// A tensor without gaps, whose extents multiply to a number that its index type holds.
 inline void require_product(std::string_view layer, const Shape& shape, const char* name = "x") {
   require_no_gaps(layer, name, shape);
   if (!checked_product(shape.axes(), shape.index_limit))
-    throw shape_error(std::string(layer) + ": expected extents whose product is at most " +
-                      std::to_string(shape.index_limit) + ", got " + name + " of shape " + shape.text());
+    raise(shape_error(std::string(layer) + ": expected extents whose product is at most " +
+                      std::to_string(shape.index_limit) + ", got " + name + " of shape " + shape.text()));
 }
 
 inline void require_same_shape(std::string_view layer, const char* name, const Shape& expected, const Shape& got) {
   require_no_gaps(layer, name, got);
   if (!(expected == got))
-    throw shape_error(std::string(layer) + ": expected " + name + " of shape " + expected.text() + " as x has, got " +
-                      got.text());
+    raise(shape_error(std::string(layer) + ": expected " + name + " of shape " + expected.text() + " as x has, got " +
+                      got.text()));
 }
 
 /// The axis of the channels, counted from 0.
 inline Index channel_axis_of(std::string_view layer, const Shape& shape, Index given) {
   const Index axis = given + (given < 0 ? shape.rank : 0);
   if (axis < 0 || axis >= shape.rank)
-    throw argument_error(std::string(layer) + ": expected channel_axis in [-" + std::to_string(shape.rank) + ", " +
+    raise(argument_error(std::string(layer) + ": expected channel_axis in [-" + std::to_string(shape.rank) + ", " +
                          std::to_string(shape.rank) + ") for x of shape " + shape.text() + ", got " +
-                         std::to_string(given));
+                         std::to_string(given)));
   return axis;
 }
 
 inline void require_channels(std::string_view layer, const Shape& shape, Index axis, Index channels) {
   if (shape[axis] != channels)
-    throw shape_error(std::string(layer) + ": expected " + std::to_string(channels) + " channels on axis " +
-                      std::to_string(axis) + ", got " + std::to_string(shape[axis]) + " in x of shape " + shape.text());
+    raise(shape_error(std::string(layer) + ": expected " + std::to_string(channels) + " channels on axis " +
+                      std::to_string(axis) + ", got " + std::to_string(shape[axis]) + " in x of shape " +
+                      shape.text()));
 }
 
 /// Axis 0 has the samples, whatever the rank.
 inline void require_behind_samples(std::string_view layer, Index channel_axis) {
   if (channel_axis == 0 || channel_axis <= -max_rank || channel_axis >= max_rank)
-    throw argument_error(std::string(layer) + ": expected channel_axis 1 or the last of some rank, got " +
-                         std::to_string(channel_axis));
+    raise(argument_error(std::string(layer) + ": expected channel_axis 1 or the last of some rank, got " +
+                         std::to_string(channel_axis)));
 }
 
 /// Norms of samples: axis 0 has these, and a view has room for channels right behind them or last.
 inline void require_first_or_last(std::string_view layer, const Shape& shape, Index axis) {
   if (axis == 0 || (axis != 1 && axis != shape.rank - 1))
-    throw argument_error(std::string(layer) + ": expected channel_axis 1 or the last, for x of shape " + shape.text() +
-                         ", got " + std::to_string(axis));
+    raise(argument_error(std::string(layer) + ": expected channel_axis 1 or the last, for x of shape " + shape.text() +
+                         ", got " + std::to_string(axis)));
 }
 
 [[noreturn]] inline void refuse_extents(std::string_view layer, const char* name, std::span<const Index> expected,
                                         std::span<const Index> got) {
-  throw shape_error(std::string(layer) + ": expected " + name + " of shape " + list_of(expected) + ", got " +
-                    list_of(got));
+  raise(shape_error(std::string(layer) + ": expected " + name + " of shape " + list_of(expected) + ", got " +
+                    list_of(got)));
 }
 
 /// A parameter or statistic still has the extents that the layer gave it: a caller may have resized it. Compared one by one,
@@ -105,8 +106,8 @@ template <Scalar T>
 void require_running_var(std::string_view layer, const T* running_var, Index channels) {
   for (Index c = 0; c < channels; ++c)
     if (running_var[c] < T(0))
-      throw argument_error(std::string(layer) + ": expected running_var of at least 0, got " +
-                           python_number(static_cast<double>(running_var[c])) + " in channel " + std::to_string(c));
+      raise(argument_error(std::string(layer) + ": expected running_var of at least 0, got " +
+                           python_number(static_cast<double>(running_var[c])) + " in channel " + std::to_string(c)));
 }
 
 /// An output is another tensor than the input, or the same elements one for one.
@@ -116,9 +117,9 @@ void require_no_partial_overlap(std::string_view layer, const char* input_name, 
   const auto in = reinterpret_cast<std::uintptr_t>(input), out = reinterpret_cast<std::uintptr_t>(output);
   const auto bytes = static_cast<std::uintptr_t>(size) * sizeof(S), gap = in < out ? out - in : in - out;
   if (gap != 0 && gap < bytes)
-    throw argument_error(std::string(layer) + ": expected " + output_name + " to be " + input_name +
+    raise(argument_error(std::string(layer) + ": expected " + output_name + " to be " + input_name +
                          " or apart from it, got " + output_name + " that begins " + std::to_string(gap) + " bytes " +
-                         (in < out ? "after " : "before ") + input_name + ", which has " + std::to_string(bytes));
+                         (in < out ? "after " : "before ") + input_name + ", which has " + std::to_string(bytes)));
 }
 
 }  // namespace normkit::detail

@@ -116,24 +116,23 @@ class Exchange {
     header.scalar_bytes = sizeof(T);
 
     std::exception_ptr error;
-    try {
-      header.count = part(own<Arrays>());
-      own_.set(header);
-    } catch (const std::exception& refusal) {
-      own_.refuse(header, refusal.what());
-      error = std::current_exception();
-    } catch (...) {
-      own_.refuse(header, "");
-      error = std::current_exception();
-    }
+    attempt<std::exception>(
+        [&] {
+          header.count = part(own<Arrays>());
+          own_.set(header);
+        },
+        [&](const char* reason) {
+          own_.refuse(header, reason);
+          error = std::current_exception();
+        });
     auto&& gathered = communicator.all_gather(own_.bytes());  // where it is a container, it lives as long as this
     const std::span<const std::byte> all = gathered;
     if (error) std::rethrow_exception(error);
 
     const std::size_t size = own_.bytes().size();
     if (all.empty() || all.size() % size != 0)
-      throw argument_error(std::string(layer) + ": expected all_gather to give a message of " + std::to_string(size) +
-                           " bytes from each rank, got " + std::to_string(all.size()) + " bytes in all");
+      raise(argument_error(std::string(layer) + ": expected all_gather to give a message of " + std::to_string(size) +
+                           " bytes from each rank, got " + std::to_string(all.size()) + " bytes in all"));
     const auto each = [&](const auto& action) {
       for (std::size_t rank = 0; rank * size < all.size(); ++rank) {
         const std::span<const std::byte> message = all.subspan(rank * size, size);
@@ -143,14 +142,14 @@ class Exchange {
     each([&](std::size_t rank, std::span<const std::byte> message, const RankHeader& other) {
       if (!other.refused) return;
       received_.receive(message);
-      throw rank_error(
+      raise(rank_error(
           std::string(layer) + ": rank " + std::to_string(rank) + " has refused its part: " + received_.reason(),
-          static_cast<int>(rank));
+          static_cast<int>(rank)));
     });
     each([&](std::size_t rank, std::span<const std::byte>, const RankHeader& other) {
       if (!other.belongs_to(header))
-        throw state_error(std::string(layer) + ": expected all ranks to be in " + header.text() + ", got rank " +
-                          std::to_string(rank) + " in " + other.text());
+        raise(state_error(std::string(layer) + ": expected all ranks to be in " + header.text() + ", got rank " +
+                          std::to_string(rank) + " in " + other.text()));
     });
     whole.clear();
     each([&](std::size_t, std::span<const std::byte> message, const RankHeader& other) {

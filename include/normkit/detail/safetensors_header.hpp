@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include <normkit/detail/view/shape.hpp>
+#include <normkit/error.hpp>
 
 namespace normkit {
 
@@ -53,12 +54,12 @@ inline const std::pair<std::string_view, std::size_t>* find_dtype(std::string_vi
 inline void require_size(const std::string& name, const std::string& dtype, const std::vector<std::int64_t>& shape,
                          std::uint64_t given) {
   const auto* const known = find_dtype(dtype);
-  if (known == std::ranges::end(dtypes)) throw format_error(name + ": expected a dtype of the format, got " + dtype);
+  if (known == std::ranges::end(dtypes)) raise(format_error(name + ": expected a dtype of the format, got " + dtype));
   const std::size_t bytes = known->second;
   const auto elements = checked_product(extents(shape));
   if (!elements || given % bytes != 0 || given / bytes != static_cast<std::uint64_t>(*elements))
-    throw format_error(name + ": expected " + list_of(extents(shape)) + " elements of " + dtype + ", got " +
-                       std::to_string(given) + " bytes");
+    raise(format_error(name + ": expected " + list_of(extents(shape)) + " elements of " + dtype + ", got " +
+                       std::to_string(given) + " bytes"));
 }
 
 /// The header as JSON in which no name stands twice, not deeper than it should be.
@@ -66,20 +67,18 @@ inline nlohmann::json header(std::span<const std::byte> text) {
   std::vector<std::set<std::string>> open;  // the names in each object that has not ended
   const auto watch = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& value) {
     using Event = nlohmann::json::parse_event_t;
-    if (depth > 3) throw format_error("expected a header three deep at most, got a deeper one");
+    if (depth > 3) raise(format_error("expected a header three deep at most, got a deeper one"));
     if (event == Event::object_start) open.emplace_back();
     if (event == Event::object_end) open.pop_back();
     if (event == Event::key && !open.back().insert(value.get<std::string>()).second)
-      throw format_error("expected each name once in the header, got " + value.get<std::string>() + " twice");
+      raise(format_error("expected each name once in the header, got " + value.get<std::string>() + " twice"));
     return true;
   };
   const auto* const begin = reinterpret_cast<const char*>(text.data());
-  if (text.empty() || *begin != '{') throw format_error("expected a header that begins with {");
-  try {
-    return nlohmann::json::parse(begin, begin + text.size(), watch);
-  } catch (const nlohmann::json::exception& error) {
-    throw format_error("expected a header in JSON, got " + std::string(error.what()));
-  }
+  if (text.empty() || *begin != '{') raise(format_error("expected a header that begins with {"));
+  nlohmann::json names = nlohmann::json::parse(begin, begin + text.size(), watch, false);  // throws nothing of its own
+  if (names.is_discarded()) raise(format_error("expected a header in JSON, got other text"));
+  return names;
 }
 
 inline Texts metadata_of(const nlohmann::json& value) {
@@ -90,13 +89,13 @@ inline Texts metadata_of(const nlohmann::json& value) {
       fits &= text.is_string();
       if (text.is_string()) texts.emplace(name, text.get<std::string>());
     }
-  if (!fits) throw format_error("expected __metadata__ to be texts by name");
+  if (!fits) raise(format_error("expected __metadata__ to be texts by name"));
   return texts;
 }
 
 inline Entry entry(const std::string& name, const nlohmann::json& value) {
   const auto wants = [&](bool fits, const char* what) {
-    if (!fits) throw format_error(name + ": expected " + what);
+    if (!fits) raise(format_error(name + ": expected " + what));
   };
   wants(value.is_object() && value.size() == 3 && value.contains("dtype") && value.contains("shape") &&
             value.contains("data_offsets"),
@@ -131,13 +130,13 @@ inline std::vector<Entry> entries(std::span<const std::byte> text, Texts& metada
   std::uint64_t end = 0;
   for (const Entry& e : all) {
     if (e.begin != end)
-      throw format_error(e.name + ": expected data from " + std::to_string(end) +
-                         " on, where the one before ends, got " + std::to_string(e.begin));
+      raise(format_error(e.name + ": expected data from " + std::to_string(end) +
+                         " on, where the one before ends, got " + std::to_string(e.begin)));
     end = e.end;
   }
   if (end != data)
-    throw format_error("expected " + std::to_string(end) + " bytes of data, as the header says, got " +
-                       std::to_string(data));
+    raise(format_error("expected " + std::to_string(end) + " bytes of data, as the header says, got " +
+                       std::to_string(data)));
   return all;
 }
 

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include <normkit/detail/simd/scalar.hpp>
+#include <normkit/error.hpp>
 
 namespace normkit::detail {
 
@@ -126,12 +127,12 @@ class Executor {
       pool_ = device.getPool();
       schedule_ = [](void* erased, Job* job, Job::Ticket ticket, Index helpers) noexcept {
         auto* const pool = static_cast<std::remove_reference_t<decltype(*device.getPool())>*>(erased);
-        try {
-          for (Index h = 0; h < helpers && job->queue(helpers); ++h)
-            pool->Schedule([job, ticket] { job->help(ticket); });
-        } catch (...) {  // a pool that refuses costs speed, not the result
-          job->unqueue();
-        }
+        attempt<std::exception>(
+            [&] {
+              for (Index h = 0; h < helpers && job->queue(helpers); ++h)
+                pool->Schedule([job, ticket] { job->help(ticket); });
+            },
+            [&](const char*) { job->unqueue(); });  // a pool that refuses costs speed, not the result
       };
     }
   }
