@@ -14,8 +14,11 @@ function(normkit_provide_eigen)
     URL https://gitlab.com/libeigen/eigen/-/archive/3.4.0/eigen-3.4.0.tar.gz
     URL_HASH SHA256=8586084f71f9bde545ee7fa6d00288b264a2b7ac3607b974e54d13e7162c1c72
     SOURCE_SUBDIR headers-only
-    FIND_PACKAGE_ARGS 3.4 CONFIG GLOBAL)
+    FIND_PACKAGE_ARGS CONFIG GLOBAL) # of any version: that of 3.4 refuses to be one of 3.4...5
   FetchContent_MakeAvailable(Eigen3)
+  if(Eigen3_FOUND AND (Eigen3_VERSION VERSION_LESS 3.4 OR Eigen3_VERSION VERSION_GREATER_EQUAL 6))
+    message(FATAL_ERROR "normkit needs Eigen 3.4 or 5, and found ${Eigen3_VERSION} in ${Eigen3_DIR}.")
+  endif()
   if(NOT TARGET Eigen3::Eigen)
     # Imported, so that installing normkit does not install Eigen: the package asks for Eigen3 by name.
     add_library(Eigen3::Eigen INTERFACE IMPORTED GLOBAL)
