@@ -4,6 +4,7 @@
 
 #include <normkit/normkit.hpp>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -20,7 +21,7 @@
 
 namespace bits {
 
-/// FNV-1a over bytes. Every NaN counts as the same: its sign and payload differ between machines.
+/// FNV-1a over bytes, the least significant of each number first. Every NaN counts as the same: its sign and payload differ between machines.
 class Hash {
  public:
   template <class T>
@@ -29,8 +30,8 @@ class Hash {
       T value = values[i];
       if constexpr (std::is_floating_point_v<T>)
         if (std::isnan(value)) value = std::numeric_limits<T>::quiet_NaN(), value = std::abs(value);
-      unsigned char bytes[sizeof(T)];
-      std::memcpy(bytes, &value, sizeof(T));
+      auto bytes = std::bit_cast<std::array<unsigned char, sizeof(T)>>(value);
+      if constexpr (std::endian::native == std::endian::big) std::ranges::reverse(bytes);
       for (const unsigned char byte : bytes) state_ = (state_ ^ byte) * 0x100000001b3u;
     }
   }
