@@ -25,6 +25,8 @@ int main() {
   using Images = Eigen::Tensor<float, 4, Eigen::RowMajor>;
   normkit::BatchNorm2d<float> norm(3);
   Images x(8, 3, 64, 64), y(8, 3, 64, 64), dx(8, 3, 64, 64);
+  const normkit::OwnTensor<float> weight = norm.weight();
+  norm.weight() = 2.0f * weight;
   x.setRandom();
   Eigen::ThreadPool threads(2);
   Eigen::ThreadPoolDevice pool(&threads, 2);
