@@ -5,9 +5,9 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -54,7 +54,7 @@ class Safetensors {
   /// Throws   format_error
   static Safetensors parse(std::span<const std::byte> file, std::string_view prefix = "") {
     return read(file.size(), prefix, [&](std::size_t from, std::span<std::byte> to) {
-      std::ranges::copy(file.subspan(from, to.size()), to.begin());
+      std::copy_n(file.data() + from, to.size(), to.data());
     });
   }
   /// The same of a file, of which the header and what is kept are read.
@@ -83,8 +83,10 @@ class Safetensors {
   std::vector<std::byte> bytes() const {
     std::vector<const decltype(tensors)::value_type*> order;
     for (const auto& tensor : tensors) order.push_back(&tensor);
-    std::ranges::stable_sort(order, std::greater(),
-                             [](const auto* tensor) { return detail::safetensors::find_dtype(tensor->second.dtype); });
+    using detail::safetensors::find_dtype;
+    std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
+      return find_dtype(a->second.dtype) > find_dtype(b->second.dtype);
+    });
     nlohmann::ordered_json header = nlohmann::ordered_json::object();  // the order of the reference implementation
     if (!metadata.empty()) header["__metadata__"] = metadata;
     std::size_t end = 0;
@@ -102,7 +104,7 @@ class Safetensors {
     std::vector<std::byte> file(8 + text.size());
     detail::safetensors::store_bits(std::uint64_t{text.size()}, file.data());
     const auto append = [&](std::span<const std::byte> more) { file.insert(file.end(), more.begin(), more.end()); };
-    std::ranges::copy(std::as_bytes(std::span(text)), file.begin() + 8);
+    std::memcpy(file.data() + 8, text.data(), text.size());
     for (const auto* tensor : order) append(tensor->second.bytes);
     return file;
   }

@@ -76,7 +76,7 @@ class ThreadRanks {
     // At an odd address, which is not what the library might hope for.
     all.resize(1 + own.size() * sent_.size());
     for (std::size_t from = 0; from < sent_.size(); ++from)
-      std::ranges::copy(sent_[from], all.begin() + static_cast<std::ptrdiff_t>(1 + from * own.size()));
+      std::copy_n(sent_[from].data(), own.size(), all.data() + 1 + from * own.size());
     meeting_->arrive_and_wait();
     return std::span<const std::byte>(all).subspan(1);
   }

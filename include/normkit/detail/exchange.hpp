@@ -78,7 +78,7 @@ class RankMessage {
     header.refused = 1;
     set(header);
     const std::span<std::byte> room = std::span(bytes_).subspan(header_bytes);
-    std::ranges::fill(room, std::byte{0});
+    std::fill(room.begin(), room.end(), std::byte{0});
     std::memcpy(room.data(), why, std::min(std::strlen(why), room.size()));
   }
   std::string reason() const {

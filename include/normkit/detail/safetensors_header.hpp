@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <set>
@@ -47,14 +48,14 @@ inline constexpr std::pair<std::string_view, std::size_t> dtypes[] = {
     {"BF16", 2}, {"I32", 4}, {"U32", 4}, {"F32", 4},     {"C64", 8},     {"F64", 8}, {"I64", 8}, {"U64", 8}};
 
 inline const std::pair<std::string_view, std::size_t>* find_dtype(std::string_view dtype) noexcept {
-  return std::ranges::find(dtypes, dtype, &std::pair<std::string_view, std::size_t>::first);
+  return std::find_if(std::begin(dtypes), std::end(dtypes), [&](const auto& known) { return known.first == dtype; });
 }
 
 /// So many bytes are the elements of a tensor.
 inline void require_size(const std::string& name, const std::string& dtype, const std::vector<std::int64_t>& shape,
                          std::uint64_t given) {
   const auto* const known = find_dtype(dtype);
-  if (known == std::ranges::end(dtypes)) raise(format_error(name + ": expected a dtype of the format, got " + dtype));
+  if (known == std::end(dtypes)) raise(format_error(name + ": expected a dtype of the format, got " + dtype));
   const std::size_t bytes = known->second;
   const auto elements = checked_product(extents(shape));
   if (!elements || given % bytes != 0 || given / bytes != static_cast<std::uint64_t>(*elements))
@@ -126,7 +127,8 @@ inline std::vector<Entry> entries(std::span<const std::byte> text, Texts& metada
       metadata = metadata_of(value);
     else
       all.push_back(entry(name, value));
-  std::ranges::sort(all, {}, [](const Entry& e) { return std::pair(e.begin, e.end); });
+  std::sort(all.begin(), all.end(),
+            [](const Entry& a, const Entry& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
   std::uint64_t end = 0;
   for (const Entry& e : all) {
     if (e.begin != end)

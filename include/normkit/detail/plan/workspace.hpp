@@ -20,7 +20,7 @@ class Workspace {
   /// Makes room for that many bytes and forgets what stood there. Throws std::bad_alloc and keeps the old room.
   std::byte* reserve(std::size_t bytes) {
     if (!bytes_ || bytes > size_) {
-      bytes_ = std::make_unique_for_overwrite<std::byte[]>(bytes);
+      bytes_.reset(new std::byte[bytes]);
       size_ = bytes;
     }
     return bytes_.get();
