@@ -31,7 +31,7 @@ class Hash {
       if constexpr (std::is_floating_point_v<T>)
         if (std::isnan(value)) value = std::numeric_limits<T>::quiet_NaN(), value = std::abs(value);
       auto bytes = std::bit_cast<std::array<unsigned char, sizeof(T)>>(value);
-      if constexpr (std::endian::native == std::endian::big) std::ranges::reverse(bytes);
+      if constexpr (std::endian::native == std::endian::big) std::reverse(bytes.begin(), bytes.end());
       for (const unsigned char byte : bytes) state_ = (state_ ^ byte) * 0x100000001b3u;
     }
   }
