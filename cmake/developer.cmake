@@ -25,6 +25,11 @@ if(NORMKIT_SANITIZE)
   set(sanitize -fsanitize=${NORMKIT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_compile_options(normkit_developer INTERFACE ${sanitize})
   target_link_options(normkit_developer INTERFACE ${sanitize})
+  target_compile_definitions(normkit_developer INTERFACE _GLIBCXX_ASSERTIONS) # what libstdc++ checks of its callers
+  if(NORMKIT_SANITIZE STREQUAL "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # g++ warns that it does not follow fences, of which Eigen's pool has some: it could see a race too many, not one too few.
+    target_compile_options(normkit_developer INTERFACE -Wno-tsan)
+  endif()
 endif()
 
 # A program that takes its kernels from those of the tests where they are built: each alone would compile them for a minute.
