@@ -220,6 +220,14 @@ TYPED_TEST(MomentsOf, GradientSumsAddUpToThoseOfTheWhole) {
     EXPECT_NEAR(whole.dy(c), sum, roundings::dbias * u * size);
     EXPECT_NEAR(whole.dy_x(c), sum_x, roundings::dweight * u * size_x);
   }
+  const Volume large =
+      dy * std::ldexp(T(1), std::numeric_limits<T>::max_exponent - 4);  // sums have an exponent of their own
+  const auto beyond = norm.gradient_sums(x, large, norm.saved());
+  normkit::GradientSums<T> copy;
+  copy.merge(normkit::GradientSums<T>(5));
+  copy.merge(beyond);
+  EXPECT_EQ(copy.dy(1), beyond.dy(1));
+  EXPECT_EQ(copy.dy_x(1), beyond.dy_x(1));
   normkit::GradientSums<T> twice = whole;
   twice.merge(twice);
   EXPECT_EQ(twice.dy(1), 2 * whole.dy(1));

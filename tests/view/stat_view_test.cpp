@@ -113,6 +113,8 @@ TEST(CheckedProduct, KnowsTheLimitAndThatAZeroDoesNotHideAnOverflow) {
   EXPECT_EQ(checked_product(shape({2, 3, 4}).axes()), 24);
   EXPECT_EQ(checked_product(shape({2, 0, 4}).axes()), 0);
   EXPECT_EQ(checked_product(shape({6}).axes(), 6), 6);
+  EXPECT_EQ(checked_product(shape({big, 4}).axes()), 4 * big);
+  EXPECT_EQ(checked_product(shape({4, big}).axes()), 4 * big);
   EXPECT_EQ(checked_product(shape({7}).axes(), 6), std::nullopt);
   EXPECT_EQ(checked_product(shape({big, big}).axes()), std::nullopt);
   EXPECT_EQ(checked_product(shape({big, 0, big}).axes()), std::nullopt);
