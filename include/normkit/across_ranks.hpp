@@ -99,8 +99,8 @@ class AcrossRanks : public Base {
       exchange_.combine(communicator, Base::current_name(), sums_, header(RankHeader::backward, before), part);
       const Index count = sums_.count();
       if (!given && count != before)
-        raise(state_error(std::string(Base::current_name()) + ": expected the parts of a batch of " +
-                          std::to_string(before) + " values per channel, got " + std::to_string(count)));
+        raise(state_error(words(Base::current_name()) + ": expected the parts of a batch of " + std::to_string(before) +
+                          " values per channel, got " + std::to_string(count)));
       const bool is_empty = call.view.size() == 0;
       const ParameterSink<T> parameters = std::exchange(call.gradient, {});
       if (which.own_part ? !is_empty : count > 0)

@@ -78,7 +78,7 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
   template <class Pass>
   void recalibrate(Pass&& pass) {
     if (!options_.track_running_stats)
-      raise(state_error(std::string(name()) + ": expected track_running_stats in a layer to recalibrate"));
+      raise(state_error(words(name()) + ": expected track_running_stats in a layer to recalibrate"));
     const struct Restore {
       ChannelNorm& norm;
       std::optional<double> momentum;
@@ -128,7 +128,7 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
   // Of norms whose statistics are over all samples (micro_batches.hpp).
   void gather(bool on) {
     if (on && !options_.track_running_stats)
-      raise(state_error(std::string(name()) + ": expected track_running_stats in a layer to gather them"));
+      raise(state_error(words(name()) + ": expected track_running_stats in a layer to gather them"));
     if (on) gathered_ = latest_ = normkit::Moments<T>(num_features_);
     gathers_ = on;
   }
@@ -154,7 +154,7 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
   }
   void require_batch(Index count) const {
     if (count == 1)
-      raise(shape_error(std::string(name()) + ": Expected more than 1 " + std::string(Derived::values) +
+      raise(shape_error(words(name()) + ": Expected more than 1 " + words(Derived::values) +
                         " when training, got 1 for each of " + std::to_string(num_features_) + " channels"));
   }
   /// normalize of a part, by the moments of the whole.
@@ -174,7 +174,7 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
   }
   void move_by_gathered() {
     if (!gathers_ || gathered_.count() == 0)
-      raise(state_error(std::string(name()) + ": expected micro-batches that were gathered, got none"));
+      raise(state_error(words(name()) + ": expected micro-batches that were gathered, got none"));
     require_counter(running_.num_batches_tracked);
     const RunningSink<T> sink{running_.mean.data(), running_.var.data(), 0.0, options_.unbiased_running_var, {}};
     kernels<T>().steps.update_running(num_features_, gathered_.arrays(), sink.freedom(gathered_.count()),
@@ -187,21 +187,21 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
 
   static Index checked(Index num_features, const Options& options) {
     if (num_features < 1)
-      raise(argument_error(std::string(name()) + ": expected num_features of at least 1, got " +
-                           std::to_string(num_features)));
+      raise(
+          argument_error(words(name()) + ": expected num_features of at least 1, got " + std::to_string(num_features)));
     require_eps(name(), options.eps);
     const Index axis = options.channel_axis;
     bool exists = false;
     for (int rank = 2; rank <= max_rank; ++rank) exists |= fits(rank, 0) && axis >= -rank && axis < rank;
     if (!exists)
-      raise(argument_error(std::string(name()) + ": expected channel_axis of a rank that it takes, got " +
+      raise(argument_error(words(name()) + ": expected channel_axis of a rank that it takes, got " +
                            std::to_string(axis)));
     require_momentum(options.momentum);
     return num_features;
   }
   static void require_momentum(const std::optional<double>& momentum) {
     if (momentum && !(*momentum >= 0.0 && *momentum <= 1.0))
-      raise(argument_error(std::string(name()) + ": expected momentum in [0, 1], got " + python_number(*momentum)));
+      raise(argument_error(words(name()) + ": expected momentum in [0, 1], got " + python_number(*momentum)));
   }
 
   StatView view_of(const Shape& shape) const {
@@ -238,12 +238,11 @@ class ChannelNorm : public Layer<Derived, T, 1, Eigen::ColMajor> {
   /// One that can count one more: as a buffer it can be set to anything.
   static void require_counter(std::int64_t batches) {
     if (batches < 0 || batches == std::numeric_limits<std::int64_t>::max())
-      raise(argument_error(std::string(name()) + ": expected num_batches_tracked in [0, 2^63 - 1), got " +
+      raise(argument_error(words(name()) + ": expected num_batches_tracked in [0, 2^63 - 1), got " +
                            std::to_string(batches)));
   }
   void require_evaluation() const {
-    if (this->is_training())
-      raise(state_error(std::string(name()) + ": op() is for evaluation, and this layer is training"));
+    if (this->is_training()) raise(state_error(words(name()) + ": op() is for evaluation, and this layer is training"));
   }
 
   Affine<T> affine() const noexcept {

@@ -54,7 +54,7 @@ struct WeightAxis {
 
   WeightAxis(const Shape& shape, Index given, const char* name) : axis(given + (given < 0 ? shape.rank : 0)) {
     if (axis < 0 || axis >= shape.rank)
-      raise(argument_error(std::string("fold: expected ") + name + " of a weight of shape " + shape.text() + ", got " +
+      raise(argument_error(words("fold: expected ") + name + " of a weight of shape " + shape.text() + ", got " +
                            std::to_string(given)));
     extent = shape[axis];
     stride = 1;

@@ -28,7 +28,7 @@ class FromOutput : public Base {
       const Device& device, const Y& y, const DY& dy, DX&& dx, const Kept& saved, Gradients which = {}) {
     this->differentiate(device, y, dy, nullptr, dx, saved, which, [&](auto call) {
       if (!recovers(saved))
-        raise(state_error(std::string(Base::current_name()) +
+        raise(state_error(words(Base::current_name()) +
                           ": expected an output without a ReLU, |bias| of at most 16 |weight|, |weight| in [2^-24, "
                           "2^24] and statistics within the "
                           "range, to have xhat from the output"));

@@ -96,7 +96,7 @@ class HigherDerivatives : public Base {
     for (const auto* given : {directions.weight, directions.bias})
       if (given && weight_grad && given->data() == weight_grad)
         raise(
-            argument_error(std::string(Base::current_name()) +
+            argument_error(words(Base::current_name()) +
                            ": expected directions apart from the gradient of weight, which is added to, got the same"));
     differentiate_twice<StoredOf<X>>(device, view, saved, directions,
                                      {elements(input), elements(along), elements(upstream)}, elements(dy_grad),

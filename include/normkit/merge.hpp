@@ -61,7 +61,7 @@ class ByChannel {
   bool adopts(const ByChannel& more) const noexcept { return channels_ == 0 && more.channels_ > 0; }
   void require_same_channels(const char* name, const ByChannel& more) const {
     if (channels_ != more.channels_)
-      raise(shape_error(std::string(name) + ": expected those of " + std::to_string(channels_) + " channels, got " +
+      raise(shape_error(words(name) + ": expected those of " + std::to_string(channels_) + " channels, got " +
                         std::to_string(more.channels_)));
   }
 

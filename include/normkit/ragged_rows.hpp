@@ -130,7 +130,7 @@ class RaggedRows : public Base {
   template <class O>
   auto rows_of(const Shape& shape, const O& offsets) const {
     const auto refuse = [&](const std::string& expected) {
-      raise(argument_error(std::string(Base::current_name()) + ": expected offsets " + expected));
+      raise(argument_error(words(Base::current_name()) + ": expected offsets " + expected));
     };
     require_no_gaps(Base::current_name(), "offsets", shape_of(offsets));
     this->require_parameters(this->normalized_shape());
@@ -142,7 +142,7 @@ class RaggedRows : public Base {
         refuse("that do not fall, got " + std::to_string(rows.begin(r + 1)) + " after " +
                std::to_string(rows.begin(r)));
       if (rows.length(r) > this->normalized_shape()[0])
-        raise(shape_error(std::string(Base::current_name()) + ": expected rows of at most " +
+        raise(shape_error(words(Base::current_name()) + ": expected rows of at most " +
                           std::to_string(this->normalized_shape()[0]) + " elements, got " +
                           std::to_string(rows.length(r)) + " in row " + std::to_string(r)));
     }

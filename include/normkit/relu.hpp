@@ -245,7 +245,7 @@ class FusedReLU : public Base {
     this->differentiate(device, x, dy, nullptr, dx, saved, which, [&](const BackwardCall<S>& call) {
       this->require_input(saved);
       if (!mask.is_of(saved.shape, call.view))
-        raise(argument_error(std::string(Base::current_name()) + ": expected the mask of a forward of x of shape " +
+        raise(argument_error(words(Base::current_name()) + ": expected the mask of a forward of x of shape " +
                              saved.shape.text() + saved.shape.order() + " in runs of " +
                              std::to_string(ReLUMask::row_of(call.view)) + ", got " + mask.text()));
       return BackwardCall<S, Masked<S>>{call.view,   call.about,   call.saved,

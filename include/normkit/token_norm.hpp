@@ -155,11 +155,11 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
   static const NormalizedShape& checked(const NormalizedShape& shape, double eps) {
     for (const Index extent : shape)
       if (extent < 1)
-        raise(argument_error(std::string(Derived::name()) +
-                             ": expected normalized_shape of extents of at least 1, got " + list_of(shape)));
+        raise(argument_error(words(Derived::name()) + ": expected normalized_shape of extents of at least 1, got " +
+                             list_of(shape)));
     if (!checked_product(shape))
-      raise(argument_error(std::string(Derived::name()) +
-                           ": expected normalized_shape whose product an Index holds, got " + list_of(shape)));
+      raise(argument_error(words(Derived::name()) + ": expected normalized_shape whose product an Index holds, got " +
+                           list_of(shape)));
     require_eps(Derived::name(), eps);
     return shape;
   }
@@ -167,13 +167,12 @@ class TokenNorm : public HigherDerivatives<Layer<Derived, T, Rank, Layout>> {
   StatView view_of(const Shape& shape) const {
     const Index first = axis_ + (axis_ < 0 ? shape.rank : 0);
     if (first < 0 || first > shape.rank - Rank)
-      raise(argument_error(std::string(Derived::name()) + ": expected " + std::to_string(Rank) +
-                           " axes of x of shape " + shape.text() + " from axis " + std::to_string(axis_) +
-                           " on, which it does not have"));
+      raise(argument_error(words(Derived::name()) + ": expected " + std::to_string(Rank) + " axes of x of shape " +
+                           shape.text() + " from axis " + std::to_string(axis_) + " on, which it does not have"));
     for (std::size_t i = 0; i < normalized_shape_.size(); ++i)
       if (shape[first + static_cast<Index>(i)] != normalized_shape_[i])
-        raise(shape_error(std::string(Derived::name()) + ": expected extents " + list_of(normalized_shape_) +
-                          " from axis " + std::to_string(first) + " on, got x of shape " + shape.text()));
+        raise(shape_error(words(Derived::name()) + ": expected extents " + list_of(normalized_shape_) + " from axis " +
+                          std::to_string(first) + " on, got x of shape " + shape.text()));
     this->require_parameters(normalized_shape_);
     return *make_view(shape, first, Rank, false);
   }

@@ -147,8 +147,8 @@ class VariableLength : public Base {
       require_extents(Base::name(), "lengths", std::array<Index, 1>{samples}, std::array<Index, 1>{got[0]});
       for (Index n = 0; n < samples; ++n)
         if (const Index given = static_cast<Index>(valid.data()[n]); given < 0 || given > length)
-          raise(argument_error(std::string(Base::name()) + ": expected lengths in [0, " + std::to_string(length) +
-                               "], got " + std::to_string(given) + " for sample " + std::to_string(n)));
+          raise(argument_error(words(Base::name()) + ": expected lengths in [0, " + std::to_string(length) + "], got " +
+                               std::to_string(given) + " for sample " + std::to_string(n)));
     }
   }
   template <class V>

@@ -28,13 +28,13 @@ inline std::string python_number(double value) {
 
 inline void require_eps(std::string_view layer, double eps) {
   if (!(eps >= 0.0) || std::isinf(eps))
-    raise(argument_error(std::string(layer) + ": expected eps to be finite and at least 0, got " + python_number(eps)));
+    raise(argument_error(words(layer) + ": expected eps to be finite and at least 0, got " + python_number(eps)));
 }
 
 /// A block of a matrix is refused where it is not as a tensor lies: a silent copy would cost what nobody has asked for.
 inline void require_no_gaps(std::string_view layer, const char* name, const Shape& shape) {
   if (shape.has_gaps)
-    raise(argument_error(std::string(layer) + ": expected " + name +
+    raise(argument_error(words(layer) + ": expected " + name +
                          " with its elements next to each other, got a matrix of shape " + shape.text() +
                          " with gaps between them; pass its copy, block.eval(), or as an output a matrix of its own, "
                          "to be assigned to it"));
@@ -44,14 +44,14 @@ inline void require_no_gaps(std::string_view layer, const char* name, const Shap
 inline void require_product(std::string_view layer, const Shape& shape, const char* name = "x") {
   require_no_gaps(layer, name, shape);
   if (!checked_product(shape.axes(), shape.index_limit))
-    raise(shape_error(std::string(layer) + ": expected extents whose product is at most " +
+    raise(shape_error(words(layer) + ": expected extents whose product is at most " +
                       std::to_string(shape.index_limit) + ", got " + name + " of shape " + shape.text()));
 }
 
 inline void require_same_shape(std::string_view layer, const char* name, const Shape& expected, const Shape& got) {
   require_no_gaps(layer, name, got);
   if (!(expected == got))
-    raise(shape_error(std::string(layer) + ": expected " + name + " of shape " + expected.text() + " as x has, got " +
+    raise(shape_error(words(layer) + ": expected " + name + " of shape " + expected.text() + " as x has, got " +
                       got.text()));
 }
 
@@ -59,7 +59,7 @@ inline void require_same_shape(std::string_view layer, const char* name, const S
 inline Index channel_axis_of(std::string_view layer, const Shape& shape, Index given) {
   const Index axis = given + (given < 0 ? shape.rank : 0);
   if (axis < 0 || axis >= shape.rank)
-    raise(argument_error(std::string(layer) + ": expected channel_axis in [-" + std::to_string(shape.rank) + ", " +
+    raise(argument_error(words(layer) + ": expected channel_axis in [-" + std::to_string(shape.rank) + ", " +
                          std::to_string(shape.rank) + ") for x of shape " + shape.text() + ", got " +
                          std::to_string(given)));
   return axis;
@@ -67,7 +67,7 @@ inline Index channel_axis_of(std::string_view layer, const Shape& shape, Index g
 
 inline void require_channels(std::string_view layer, const Shape& shape, Index axis, Index channels) {
   if (shape[axis] != channels)
-    raise(shape_error(std::string(layer) + ": expected " + std::to_string(channels) + " channels on axis " +
+    raise(shape_error(words(layer) + ": expected " + std::to_string(channels) + " channels on axis " +
                       std::to_string(axis) + ", got " + std::to_string(shape[axis]) + " in x of shape " +
                       shape.text()));
 }
@@ -75,21 +75,20 @@ inline void require_channels(std::string_view layer, const Shape& shape, Index a
 /// Axis 0 has the samples, whatever the rank.
 inline void require_behind_samples(std::string_view layer, Index channel_axis) {
   if (channel_axis == 0 || channel_axis <= -max_rank || channel_axis >= max_rank)
-    raise(argument_error(std::string(layer) + ": expected channel_axis 1 or the last of some rank, got " +
+    raise(argument_error(words(layer) + ": expected channel_axis 1 or the last of some rank, got " +
                          std::to_string(channel_axis)));
 }
 
 /// Norms of samples: axis 0 has these, and a view has room for channels right behind them or last.
 inline void require_first_or_last(std::string_view layer, const Shape& shape, Index axis) {
   if (axis == 0 || (axis != 1 && axis != shape.rank - 1))
-    raise(argument_error(std::string(layer) + ": expected channel_axis 1 or the last, for x of shape " + shape.text() +
+    raise(argument_error(words(layer) + ": expected channel_axis 1 or the last, for x of shape " + shape.text() +
                          ", got " + std::to_string(axis)));
 }
 
 [[noreturn]] inline void refuse_extents(std::string_view layer, const char* name, std::span<const Index> expected,
                                         std::span<const Index> got) {
-  raise(shape_error(std::string(layer) + ": expected " + name + " of shape " + list_of(expected) + ", got " +
-                    list_of(got)));
+  raise(shape_error(words(layer) + ": expected " + name + " of shape " + list_of(expected) + ", got " + list_of(got)));
 }
 
 /// A parameter or statistic still has the extents that the layer gave it: a caller may have resized it. Compared one by one,
@@ -106,7 +105,7 @@ template <Scalar T>
 void require_running_var(std::string_view layer, const T* running_var, Index channels) {
   for (Index c = 0; c < channels; ++c)
     if (running_var[c] < T(0))
-      raise(argument_error(std::string(layer) + ": expected running_var of at least 0, got " +
+      raise(argument_error(words(layer) + ": expected running_var of at least 0, got " +
                            python_number(static_cast<double>(running_var[c])) + " in channel " + std::to_string(c)));
 }
 
@@ -117,7 +116,7 @@ void require_no_partial_overlap(std::string_view layer, const char* input_name, 
   const auto in = reinterpret_cast<std::uintptr_t>(input), out = reinterpret_cast<std::uintptr_t>(output);
   const auto bytes = static_cast<std::uintptr_t>(size) * sizeof(S), gap = in < out ? out - in : in - out;
   if (gap != 0 && gap < bytes)
-    raise(argument_error(std::string(layer) + ": expected " + output_name + " to be " + input_name +
+    raise(argument_error(words(layer) + ": expected " + output_name + " to be " + input_name +
                          " or apart from it, got " + output_name + " that begins " + std::to_string(gap) + " bytes " +
                          (in < out ? "after " : "before ") + input_name + ", which has " + std::to_string(bytes)));
 }

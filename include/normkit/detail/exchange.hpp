@@ -131,7 +131,7 @@ class Exchange {
 
     const std::size_t size = own_.bytes().size();
     if (all.empty() || all.size() % size != 0)
-      raise(argument_error(std::string(layer) + ": expected all_gather to give a message of " + std::to_string(size) +
+      raise(argument_error(words(layer) + ": expected all_gather to give a message of " + std::to_string(size) +
                            " bytes from each rank, got " + std::to_string(all.size()) + " bytes in all"));
     const auto each = [&](const auto& action) {
       for (std::size_t rank = 0; rank * size < all.size(); ++rank) {
@@ -142,13 +142,12 @@ class Exchange {
     each([&](std::size_t rank, std::span<const std::byte> message, const RankHeader& other) {
       if (!other.refused) return;
       received_.receive(message);
-      raise(rank_error(
-          std::string(layer) + ": rank " + std::to_string(rank) + " has refused its part: " + received_.reason(),
-          static_cast<int>(rank)));
+      raise(rank_error(words(layer) + ": rank " + std::to_string(rank) + " has refused its part: " + received_.reason(),
+                       static_cast<int>(rank)));
     });
     each([&](std::size_t rank, std::span<const std::byte>, const RankHeader& other) {
       if (!other.belongs_to(header))
-        raise(state_error(std::string(layer) + ": expected all ranks to be in " + header.text() + ", got rank " +
+        raise(state_error(words(layer) + ": expected all ranks to be in " + header.text() + ", got rank " +
                           std::to_string(rank) + " in " + other.text()));
     });
     whole.clear();
