@@ -63,8 +63,10 @@ void attempt(const Action& action, [[maybe_unused]] const Refused& refused) {
   } catch (const Error& error) {
     refused(error.what());
   } catch (...) {
-    if constexpr (!std::is_same_v<Error, std::exception>) throw;
-    refused("");
+    if constexpr (std::is_same_v<Error, std::exception>)
+      refused("");
+    else
+      throw;
   }
 #else
   action();

@@ -497,17 +497,20 @@ TEST(AcrossRanksErrors, ForwardOnOneRankAndBackwardOnAnother) {
 
 /// Of equal length: 32 + 44 bytes, and 32 + 2 * 21, and both less than there is room for a reason.
 TEST(AcrossRanksErrors, OtherLayersOnOtherRanks) {
-  ThreadRanks(2).run([](int rank, auto& communicator) {
-    const auto refused = [&](auto scalar, Index channels) {
-      using Features = Eigen::Tensor<decltype(scalar), 2>;
-      BatchNorm<decltype(scalar)> norm(channels);
-      const auto x = random<Features>({4, channels}, 1);
-      Features y = x;
-      expect_error<normkit::state_error>([&] { norm.forward(communicator, x, y); },
-                                         {"1 channels of double", "2 channels of float"});
-    };
-    rank == 0 ? refused(double(), 1) : refused(float(), 2);
-  });
+  for (const Index channels : {1, 2}) {
+    const std::string floats = std::to_string(channels) + " channels of float";
+    ThreadRanks(2).run([&](int rank, auto& communicator) {
+      const auto refused = [&](auto scalar, Index own) {
+        using Features = Eigen::Tensor<decltype(scalar), 2>;
+        BatchNorm<decltype(scalar)> norm(own);
+        const auto x = random<Features>({4, own}, 1);
+        Features y = x;
+        expect_error<normkit::state_error>([&] { norm.forward(communicator, x, y); },
+                                           {"1 channels of double", floats.c_str()});
+      };
+      rank == 0 ? refused(double(), 1) : refused(float(), channels);
+    });
+  }
 }
 
 TEST(AcrossRanksErrors, ForwardAndBackwardAreBothWithACommunicatorOrNeither) {

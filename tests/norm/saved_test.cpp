@@ -41,9 +41,15 @@ TEST(Saved, OfAnotherRankOrKindIsRefused) {
   const auto volume = random<Eigen::Tensor<float, 3, Eigen::RowMajor>>({8, 8, 10}, 1);
   auto volume_dx = volume;
   EXPECT_THROW(norm.backward(volume, volume, volume_dx), state_error);
-  normkit::Saved<float> damaged = norm.saved();
-  damaged.exponent.resize(3);
-  EXPECT_THROW(norm.backward(x, dy, dx, damaged), state_error);
+  const auto damaged = [&](auto part) {
+    normkit::Saved<float> saved = norm.saved();
+    (saved.*part).resize(3);
+    EXPECT_THROW(norm.backward(x, dy, dx, saved), state_error);
+  };
+  damaged(&normkit::Saved<float>::mean);
+  damaged(&normkit::Saved<float>::mean_lo);
+  damaged(&normkit::Saved<float>::rstd);
+  damaged(&normkit::Saved<float>::exponent);
 }
 
 TEST(Saved, OfRunningStatisticsFitsNoLayerNorm) {

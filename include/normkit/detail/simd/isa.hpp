@@ -26,12 +26,13 @@ inline bool has_f16c() noexcept {
 inline Isa detect_isa() noexcept {
 #if defined(__x86_64__) && defined(__GNUC__)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq"))
-    return Isa::avx512;
-  if (__builtin_cpu_supports("avx2") && has_f16c()) return Isa::avx2;
-#endif
+  if (!__builtin_cpu_supports("avx2") || !has_f16c()) return Isa::baseline;
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+  return avx512 ? Isa::avx512 : Isa::avx2;
+#else
   return Isa::baseline;
+#endif
 }
 
 inline Isa detected_isa() noexcept {
