@@ -2,9 +2,6 @@
 #include <gtest/gtest.h>
 #include <normkit/normkit.hpp>
 
-#include <cstdint>
-#include <cstring>
-
 #include "support/configs.hpp"
 #include "support/tensors.hpp"
 
@@ -12,11 +9,6 @@ namespace {
 
 using namespace support;
 namespace nk = normkit::detail;
-
-template <class Tensor>
-bool same_bits(const Tensor& a, const Tensor& b) {
-  return std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(ScalarOf<Tensor>)) == 0;
-}
 
 template <class Layer>
 bool same_gradients(Layer& a, Layer& b) {

@@ -99,12 +99,17 @@ Tensor constant(const Extents& extents, ScalarOf<Tensor> value) {
   return tensor;
 }
 
-/// The same bits: -0 and 0 differ, a NaN is itself.
+/// The same bits: -0 and 0 differ. Of a NaN only that it is one: its sign and payload are up to the compiler.
 template <class A, class B>
 bool same_bits(const A& a, const B& b) {
   static_assert(std::is_same_v<ScalarOf<A>, ScalarOf<B>>);
-  const auto bytes = static_cast<std::size_t>(a.size()) * sizeof(ScalarOf<A>);
-  return a.size() == b.size() && (bytes == 0 || std::memcmp(a.data(), b.data(), bytes) == 0);
+  const auto same = [&](Eigen::Index i) {
+    const auto &left = a.data()[i], &right = b.data()[i];
+    return std::memcmp(&left, &right, sizeof left) == 0 || (Eigen::numext::isnan(left) && Eigen::numext::isnan(right));
+  };
+  Eigen::Index i = 0;
+  while (i < a.size() && i < b.size() && same(i)) ++i;
+  return i == a.size() && i == b.size();
 }
 
 }  // namespace support
