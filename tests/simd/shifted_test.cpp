@@ -37,6 +37,15 @@ TEST(Shifted, NaNAndInfinityGoThrough) {
   EXPECT_TRUE(std::isnan(plain(infinite + -infinite)));
 }
 
+TEST(Shifted, ExponentsAreTakenOutOfDoublesThatAreNotZero) {
+  EXPECT_EQ(base::exponent_of(0.0), base::exponent_of_zero);
+  EXPECT_EQ(base::exponent_of(-kLeast), -1074);
+  EXPECT_EQ(base::exponent_of(NAN), 0);
+  EXPECT_EQ(base::exponent_for<double>(base::exponent_of_zero), 0);
+  EXPECT_EQ(base::exponent_for<double>(-1074), -1074);
+  EXPECT_EQ(base::exponent_for<float>(100), 0) << "a double has room for the squares of floats";
+}
+
 TEST(Ordinary, IsWhereSquaresAndProductsKeepTheirDigits) {
   EXPECT_TRUE(base::ordinary<float>(0x1p-100) && base::ordinary<float>(-0x1p100));
   EXPECT_FALSE(base::ordinary<float>(0x1.fp-101) || base::ordinary<float>(0x1p101) || base::ordinary<float>(0.0));
