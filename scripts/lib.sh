@@ -21,6 +21,13 @@ newest_wheels() {
     "$1"/lib/python*/site-packages/torch-*.dist-info/METADATA)"
 }
 
+# tests_of program...: what ctest knows their tests by, as kernel_steps.Suite.Name or bits.as_built.
+tests_of() {
+  local names="$*"
+  names=${names//_/[._]}
+  echo "^(${names// /|})(\.|\$)"
+}
+
 # need_packages package...: installs those that are missing; where that cannot be done, names them and goes on.
 need_packages() {
   if ! command -v dpkg-query >/dev/null; then

@@ -21,6 +21,22 @@ TEST(Shifted, ProductsComeBackFromBeyondTheRange) {
   EXPECT_EQ(plain(least * eighth * Shifted::of(24.0)), 3 * kLeast) << "no rounding below the smallest double";
 }
 
+TEST(Shifted, ProductsHaveTheExponentsOfBoth) {
+  const Shifted most = Shifted::of(kMost), least = Shifted::of(kLeast), zero = Shifted::of(0.0);
+  EXPECT_EQ(plain((most * most) * (least * least)), kMost * kLeast * (kMost * kLeast));
+  EXPECT_EQ((most * most).magnitude(), 2047);
+  EXPECT_EQ((least * least).magnitude(), -2148);
+  EXPECT_EQ((most * zero).exponent, 0) << "zero has none";
+  EXPECT_EQ((Shifted{{0.0, 0.0}, 7}).magnitude(), base::exponent_of_zero);
+}
+
+TEST(Shifted, SumsAreOfNumbersOfDifferentExponents) {
+  const Shifted four = Shifted::of(kMost) * Shifted::of(0x1p-1022), one = Shifted::of(1.0);
+  EXPECT_NE(four.exponent, one.exponent);
+  EXPECT_EQ(plain(four + one), 5.0 - 0x1p-51);
+  EXPECT_EQ(plain(one + four), 5.0 - 0x1p-51);
+}
+
 TEST(Shifted, SumsComeBackToo) {
   const Shifted most = Shifted::of(kMost), least = Shifted::of(kLeast);
   EXPECT_EQ(plain((most + most) + -most), kMost);

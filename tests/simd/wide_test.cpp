@@ -49,6 +49,28 @@ TEST(DoubleDouble, ArithmeticHasMoreThanTheDigitsOfLongDouble) {
   }
 }
 
+TEST(DoubleDouble, RestsAreAddedWithoutErrorWhereTheGreaterPartsCancel) {
+  using namespace base;
+  support::Numbers numbers(4);
+  for (int i = 0; i < 1000; ++i) {
+    const double a = std::ldexp(numbers.uniform<double>(), -54),
+                 b = std::ldexp(numbers.uniform<double>(), -54 - i % 40);
+    const DoubleDouble sum = DoubleDouble{1.0, a} + DoubleDouble{-1.0, b}, exact = two_sum(a, b);
+    EXPECT_EQ(sum.hi, exact.hi);
+    EXPECT_EQ(sum.lo, exact.lo);
+  }
+}
+
+TEST(DoubleDouble, WhatIsInfiniteHasNoRest) {
+  using namespace base;
+  const double infinity = std::numeric_limits<double>::infinity();
+  const DoubleDouble endless{infinity, 0.0}, two{2.0, 0.0}, zero{0.0, 0.0};
+  for (const DoubleDouble result : {endless + two, endless * two, two * endless, endless / two, two / zero}) {
+    EXPECT_EQ(result.hi, infinity);
+    EXPECT_EQ(result.lo, 0.0);
+  }
+}
+
 TEST(DoubleDouble, ReciprocalSquareRootHasTheDigitsOfLongDouble) {
   support::Numbers numbers(3);
   for (int i = 0; i < 1000; ++i) {

@@ -73,7 +73,7 @@ NORMKIT_INLINE Twofold<R> operator/(Twofold<R> a, Twofold<R> b) {
   const R first = a.hi / b.hi;
   if (is_endless(first)) return {first, all<R>(0.0)};
   const Twofold<R> rest = a - b * Twofold<R>{first, all<R>(0.0)};
-  return quick_two_sum(first, (rest.hi + rest.lo) / b.hi);
+  return quick_two_sum(first, rest.hi / b.hi);
 }
 
 /// What numbers of R that are of T are one precision up.
@@ -127,5 +127,5 @@ NORMKIT_INLINE Twofold<R> reciprocal_sqrt(Twofold<R> value) {
     if (!(root > 0.0) || root > 1e150 || root < 1e-150) return {root, 0.0};
   // One step of Newton: root + root * (1 - value * root^2) / 2.
   const Twofold<R> r{root, all<R>(0.0)}, rest = Twofold<R>{all<R>(1.0), all<R>(0.0)} - value * (r * r);
-  return quick_two_sum(root, all<R>(0.5) * root * (rest.hi + rest.lo));
+  return quick_two_sum(root, all<R>(0.5) * root * rest.hi);
 }
