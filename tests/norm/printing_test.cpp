@@ -31,6 +31,21 @@ TEST(Printing, IsPyTorchs) {
             "LayerNorm((5, 10, 10), eps=1e-06, elementwise_affine=False)");
 }
 
+/// As Python prints a float: with an exponent below 1e-4, and from 1e16 on.
+TEST(Printing, NumbersArePythons) {
+  const auto eps = [](double value) {
+    const std::string all = shown(LayerNorm<float>(10, {.eps = value}));
+    const std::size_t from = all.find("eps=") + 4;
+    return all.substr(from, all.find(',', from) - from);
+  };
+  EXPECT_EQ(eps(0.0), "0.0");
+  EXPECT_EQ(eps(0.0001), "0.0001");
+  EXPECT_EQ(eps(0.00009999999999999999), "9.999999999999999e-05");
+  EXPECT_EQ(eps(2.0), "2.0");
+  EXPECT_EQ(eps(9999999999999998.0), "9999999999999998.0");
+  EXPECT_EQ(eps(1e16), "1e+16");
+}
+
 TEST(Printing, LeavesTheStreamAsItWas) {
   std::ostringstream stream;
   stream.precision(3);
