@@ -3,6 +3,7 @@
 #include <normkit/normkit.hpp>
 
 #include <limits>
+#include <string>
 
 #include "support/expect_error.hpp"
 #include "support/tensors.hpp"
@@ -72,6 +73,18 @@ TEST(BadReductions, Axes) {
         normkit::moments(x, {1, -2});
       },
       {"different axes", "(1, -2)"});  // the same one twice
+}
+
+TEST(Errors, OfOtherTypesThanTheOneThatIsAttemptedGoThrough) {
+  std::string reason;
+  const auto attempt = [&](auto error) {
+    normkit::detail::attempt<normkit::argument_error>([&] { throw error; }, [&](const char* why) { reason = why; });
+  };
+  attempt(normkit::argument_error("a reason"));
+  EXPECT_EQ(reason, "a reason");
+  EXPECT_THROW(attempt(normkit::shape_error("another")), normkit::shape_error);
+  EXPECT_THROW(attempt(7), int);
+  EXPECT_EQ(reason, "a reason");
 }
 
 }  // namespace
