@@ -73,7 +73,7 @@ NORMKIT_INLINE Twofold<R> operator/(Twofold<R> a, Twofold<R> b) {
   const R first = a.hi / b.hi;
   if (is_endless(first)) return {first, all<R>(0.0)};
   const Twofold<R> rest = a - b * Twofold<R>{first, all<R>(0.0)};
-  return quick_two_sum(first, rest.hi / b.hi);
+  return quick_two_sum(first, rest.hi / b.hi);  // rest.hi is rest.hi + rest.lo, rounded
 }
 
 /// What numbers of R that are of T are one precision up.
